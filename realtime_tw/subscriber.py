@@ -1,0 +1,149 @@
+"""
+One streaming client: an encoding, a sink, and the policy for a client that reads too slowly.
+
+Policies, chosen per route:
+
+* ``close``: a client that has more than ``limit`` bytes waiting loses its connection. It notices and comes back.
+* ``drop``: it misses whole messages until it has caught up, and never sees half of one.
+
+A single message larger than the limit still goes to a client that has nothing waiting, so the bound for one client is
+the limit plus one batch (:data:`realtime_tw.hub.MAX_BATCH` or one message, whichever is larger).
+"""
+
+from enum import Enum
+from typing import Any
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from realtime_tw.counters import Counters
+from realtime_tw.interfaces import IEncoding, ISink, ISubscriber
+
+#: A browser on a slow line may lag by seconds of text; a megabyte is hours of it, and still only a gigabyte for a
+#: thousand clients that have all stopped reading.
+DEFAULT_LIMIT = 1 << 20
+
+#: Heartbeats in a row without a byte read by the peer before the connection is given up.
+STALLED_BEATS = 3
+
+
+class SlowPolicy(Enum):
+    """What happens to a client that reads too slowly."""
+
+    CLOSE = "close"
+    DROP = "drop"
+
+
+@implementer(ISubscriber)
+class Subscriber:
+    """
+    :param limit: bytes that may wait for this client.
+    :param counters: shared by all subscribers of a hub.
+    """
+
+    __slots__ = ("_clear", "_counters", "_held", "_stalled", "encoding", "feed", "limit", "policy", "sink")
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        encoding: IEncoding,
+        sink: ISink,
+        counters: Counters,
+        limit: int = DEFAULT_LIMIT,
+        policy: SlowPolicy = SlowPolicy.CLOSE,
+    ) -> None:
+        self.encoding = encoding
+        self.sink: ISink | None = sink
+        self.limit = limit
+        self.policy = policy
+        #: Where the hub keeps this subscriber; None when it is not subscribed.
+        self.feed: Any = None
+        self._counters = counters
+        # True: nothing was left in the sink after the last write. False is only a hint to look closer, and right for a
+        # new client, whose response head may still be on its way out.
+        self._clear = False
+        self._held: list[bytes] | None = None
+        self._stalled = (0, 0)
+
+    def deliver(self, data: bytes) -> bool:
+        # The path of every delivery to a client that keeps up; all else is in _deliverSlowly.
+        if self._clear:
+            self._clear = self.sink.write(data)  # type: ignore[union-attr]
+            return True
+        return self._deliverSlowly(data)
+
+    def _deliverSlowly(self, data: bytes) -> bool:
+        sink = self.sink
+        if sink is None:
+            return False
+        if self._held is not None:
+            waiting = sum(map(len, self._held))
+        else:
+            waiting = sink.bufferedBytes()
+        if waiting and waiting + len(data) > self.limit:
+            if self.policy is SlowPolicy.CLOSE:
+                self._counters.slowClosed += 1
+                self._log.debug("closing a subscriber with {waiting} bytes waiting", waiting=waiting)
+                self.abort()
+            return False
+        if self._held is not None:
+            self._held.append(data)
+        else:
+            self._clear = sink.write(data)
+        return True
+
+    def hold(self) -> None:
+        self._clear = False
+        if self._held is None:
+            self._held = []
+
+    def release(self, data: bytes) -> None:
+        held, self._held = self._held, None
+        pieces = [data, *(held or ())]
+        joined = b"".join(pieces)
+        if joined and self.sink is not None:
+            self._clear = self.sink.write(joined)
+
+    def beat(self) -> None:
+        """
+        Time for a sign of life: send a heartbeat, or look whether the client still reads.
+
+        A client with bytes waiting gets no heartbeat on top; when nothing of them was read for
+        :data:`STALLED_BEATS` in a row, it is gone or hopeless.
+        """
+        sink = self.sink
+        if sink is None or self._held is not None:
+            return
+        waiting = sink.bufferedBytes()
+        if not waiting:
+            self._stalled = (0, 0)
+            self._clear = sink.write(self.encoding.heartbeat)
+            return
+        before, beats = self._stalled
+        beats = beats + 1 if before and waiting >= before else 1
+        self._stalled = (waiting, beats)
+        if beats > STALLED_BEATS:
+            self._counters.stalledClosed += 1
+            self.abort()
+
+    def close(self, reason: str) -> None:
+        sink = self._detach()
+        if sink is not None:
+            sink.finish(self.encoding.farewell())
+
+    def abort(self) -> None:
+        """Close now, whatever is waiting."""
+        sink = self._detach()
+        if sink is not None:
+            sink.abort()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._detach()
+
+    def _detach(self) -> ISink | None:
+        sink, self.sink = self.sink, None
+        self._clear = False
+        self._held = None
+        return sink
