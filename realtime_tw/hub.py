@@ -25,6 +25,10 @@ from realtime_tw.model import Message
 #: to a slow client's buffer, and 64 KiB is where larger writes stop being cheaper per byte.
 MAX_BATCH = 1 << 16
 
+#: Seconds that a client waits for the broker's word before it is told that it is connected. A broker that is there
+#: answers in a millisecond, and in a few right after the start.
+PREPARE_TIMEOUT = 1.0
+
 
 @implementer(IReceiver)
 class Hub:
@@ -102,15 +106,17 @@ class Hub:
         Subscribe to channels ahead of :meth:`subscribe`, so that a client which is told that it is connected misses
         nothing from then on.
 
-        :return: fires once the broker has confirmed all of them, or at once when it is away (clients then wait with
-            us), and must be followed by :meth:`subscribe` or :meth:`unprepare` in the same turn.
+        :return: fires once the broker has confirmed all of them, or after :data:`PREPARE_TIMEOUT` when it is away
+            (clients then wait with us), and must be followed by :meth:`subscribe` or :meth:`unprepare` in that turn.
         """
         waits = []
         for channel in channels:
             if channel not in self._channels:
                 self._open(channel)
             confirming = self._confirming.get(channel)
-            if confirming is not None and self.broker.connected:
+            if confirming is not None:
+                if not confirming:
+                    self.clock.callLater(PREPARE_TIMEOUT, fire, confirming)
                 wait: Deferred[None] = Deferred()
                 confirming.append(wait)
                 waits.append(wait)
@@ -244,8 +250,7 @@ class Hub:
         counters.dropped += messages * missed
 
     def brokerLost(self, reason: str) -> None:
-        for waits in self._confirming.values():
-            fire(waits)
+        """Nothing to do: clients stay, and wait with us."""
 
     def brokerRestored(self) -> None:
         """Nothing to do: subscriptions are the broker's to restore, and clients have stayed."""

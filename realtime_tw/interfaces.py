@@ -94,12 +94,23 @@ class IEncoding(Interface):
 class ISink(Interface):
     """Where the bytes of one client go. Never blocks, never raises."""
 
+    send = Attribute(
+        """
+        ``socket.send`` of the client's own socket, or None when there is more between us and it.
+
+        It may be called while nothing is buffered; what it does not take, or an OSError of it, goes to ``buffer``.
+        """
+    )
+
     def write(data: bytes) -> bool:
         """
         Send, or buffer what the peer cannot take yet.
 
         :return: True when everything has left and nothing is buffered.
         """
+
+    def buffer(data: bytes, offset: int) -> None:
+        """Have the rest of ``data``, from ``offset`` on, sent when the peer can take it. Only while nothing is."""
 
     def bufferedBytes() -> int:
         """How many bytes have not left yet."""
@@ -148,6 +159,9 @@ class IBodyReceiver(Interface):
 
     def bodyEnded() -> None:
         """The body is complete."""
+
+    def serverStopping() -> None:
+        """The server stops and will not wait for the rest: answer now."""
 
     def connectionLost(reason: Failure) -> None:
         """

@@ -38,32 +38,34 @@ class DirectSink:
     its bytes.
     """
 
-    __slots__ = ("_send", "_transport")
+    __slots__ = ("_transport", "send")
 
     def __init__(self, transport: TCPServer) -> None:
         self._transport = transport
-        self._send: Callable[[bytes], int] = transport.socket.send
+        self.send: Callable[[bytes], int] | None = transport.socket.send
 
     def write(self, data: bytes) -> bool:
         transport = self._transport
         if transport.dataBuffer or transport._tempDataLen:
             transport.write(data)
             return False
+        assert self.send is not None
         try:
-            sent = self._send(data)
-        except BlockingIOError:
-            sent = 0
+            sent = self.send(data)
         except OSError:
-            # The reactor meets the same error at its next write, and closes as for any other lost connection.
-            transport.write(data)
-            return False
+            sent = 0
         if sent == len(data):
             return True
+        self.buffer(data, sent)
+        return False
+
+    def buffer(self, data: bytes, offset: int) -> None:
+        transport = self._transport
+        # After an error of send() the reactor meets the same one, and closes as for any other lost connection.
         if transport.connected:
             transport.dataBuffer = data
-            transport.offset = sent
+            transport.offset = offset
             transport.startWriting()
-        return False
 
     def bufferedBytes(self) -> int:
         transport = self._transport
@@ -114,11 +116,16 @@ class ConsumerSink:
         abort = getattr(transport, "abortConnection", transport.loseConnection)
         return cls(transport, transport.write, transport.loseConnection, abort)
 
+    send = None
+
     def write(self, data: bytes) -> bool:
         if self._paused:
             self._buffered += len(data)
         self._write(data)
         return not self._paused
+
+    def buffer(self, data: bytes, offset: int) -> None:
+        self.write(data[offset:])
 
     def bufferedBytes(self) -> int:
         return self._buffered

@@ -10,6 +10,7 @@ A single message larger than the limit still goes to a client that has nothing w
 the limit plus one batch (:data:`realtime_tw.hub.MAX_BATCH` or one message, whichever is larger).
 """
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -41,7 +42,7 @@ class Subscriber:
     :param counters: shared by all subscribers of a hub.
     """
 
-    __slots__ = ("_clear", "_counters", "_held", "_stalled", "encoding", "feed", "limit", "policy", "sink")
+    __slots__ = ("_counters", "_held", "_send", "_stalled", "encoding", "feed", "limit", "policy", "sink")
 
     _log = Logger()
 
@@ -60,18 +61,27 @@ class Subscriber:
         #: Where the hub keeps this subscriber; None when it is not subscribed.
         self.feed: Any = None
         self._counters = counters
-        # True: nothing was left in the sink after the last write. False is only a hint to look closer, and right for a
-        # new client, whose response head may still be on its way out.
-        self._clear = False
+        # The socket's own send() while nothing waits for this client, so that a delivery touches no other object: at
+        # a thousand clients the memory behind sink and transport costs as much as the code. None is a hint to look
+        # closer, and right for a new client, whose response head may still be on its way out.
+        self._send: Callable[[bytes], int] | None = None
         self._held: list[bytes] | None = None
         self._stalled = (0, 0)
 
     def deliver(self, data: bytes) -> bool:
         # The path of every delivery to a client that keeps up; all else is in _deliverSlowly.
-        if self._clear:
-            self._clear = self.sink.write(data)  # type: ignore[union-attr]
-            return True
-        return self._deliverSlowly(data)
+        send = self._send
+        if send is None:
+            return self._deliverSlowly(data)
+        try:
+            sent = send(data)
+        except OSError:
+            sent = 0
+        if sent != len(data):
+            self._send = None
+            if self.sink is not None:
+                self.sink.buffer(data, sent)
+        return True
 
     def _deliverSlowly(self, data: bytes) -> bool:
         sink = self.sink
@@ -90,11 +100,14 @@ class Subscriber:
         if self._held is not None:
             self._held.append(data)
         else:
-            self._clear = sink.write(data)
+            self._write(sink, data)
         return True
 
+    def _write(self, sink: ISink, data: bytes) -> None:
+        self._send = sink.send if sink.write(data) else None
+
     def hold(self) -> None:
-        self._clear = False
+        self._send = None
         if self._held is None:
             self._held = []
 
@@ -103,7 +116,7 @@ class Subscriber:
         pieces = [data, *(held or ())]
         joined = b"".join(pieces)
         if joined and self.sink is not None:
-            self._clear = self.sink.write(joined)
+            self._write(self.sink, joined)
 
     def beat(self) -> None:
         """
@@ -118,7 +131,7 @@ class Subscriber:
         waiting = sink.bufferedBytes()
         if not waiting:
             self._stalled = (0, 0)
-            self._clear = sink.write(self.encoding.heartbeat)
+            self._write(sink, self.encoding.heartbeat)
             return
         before, beats = self._stalled
         beats = beats + 1 if before and waiting >= before else 1
@@ -144,6 +157,6 @@ class Subscriber:
 
     def _detach(self) -> ISink | None:
         sink, self.sink = self.sink, None
-        self._clear = False
+        self._send = None
         self._held = None
         return sink

@@ -16,10 +16,12 @@ from typing import Any, Protocol
 import hiredis
 import txredisapi
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from realtime_tw.errors import BrokerUnavailable
 
@@ -42,14 +44,16 @@ class LinkOwner(Protocol):
 
     def linkReady(self, link: Any) -> None: ...
     def linkLost(self, link: Any, reason: Failure) -> None: ...
+    def linkAway(self, name: str, why: str, delay: float) -> None: ...
 
 
 class LinkFactory(txredisapi.RedisFactory):
     """
-    Keeps one connection of a given protocol open.
+    Keeps one connection of a given protocol open, and tells its owner when it cannot: once for each attempt.
 
-    :param name: what the connection is for, in the log.
+    :param name: what the connection is for.
     :param place: the server, in the log.
+    :ivar why: the last trouble, in words.
     """
 
     noisy = False
@@ -66,23 +70,24 @@ class LinkFactory(txredisapi.RedisFactory):
         user: str | None,
         password: str | None,
     ) -> None:
-        super().__init__(
-            None, db, 1, isLazy=True, charset=None, password=password, convertNumbers=False, username=user
-        )
+        super().__init__(None, db, 1, charset=None, password=password, convertNumbers=False, username=user)
         self.protocol = protocol
         self.owner = owner
         self._name = name
         self._place = place
+        # Counted here: Twisted's own count starts again with every connection, also one that is lost before it is
+        # of any use.
+        self._attempts = 0
+        self.why = ""
+
+    def startConnecting(self, endpoint: IStreamClientEndpoint) -> None:
+        super().startConnecting(_TellingEndpoint(endpoint, self))
 
     def retryDelay(self, attempt: int) -> float:
-        delay = min(FIRST_DELAY * GROWTH ** min(attempt, 20), LONGEST_DELAY)
+        self._attempts += 1
+        delay = min(FIRST_DELAY * GROWTH ** min(self._attempts, 20), LONGEST_DELAY)
         delay *= 1 - JITTER * random.random()
-        self._log.warn(
-            "Redis at {place} is away ({name} connection): next attempt in {delay:.1f} s",
-            place=self._place,
-            name=self._name,
-            delay=delay,
-        )
+        self.owner.linkAway(self._name, self.why, delay)
         return delay
 
     def addConnection(self, conn: "Link") -> None:
@@ -94,20 +99,47 @@ class LinkFactory(txredisapi.RedisFactory):
             conn.whenDisconnected().addCallback(self.delConnection)
             self.pool.append(conn)
             self.size = len(self.pool)
-            self._log.info("connected to Redis at {place} ({name})", place=self._place, name=self._name)
-            conn.ready()
+            conn.greet()
+
+    def welcomed(self) -> None:
+        """Redis has answered."""
+        self._attempts = 0
+        self._log.info("connected to Redis at {place} ({name})", place=self._place, name=self._name)
 
     def stopTrying(self) -> Deferred[None]:
         """A refused login is tried again, at the usual pace: passwords are changed on running servers."""
         return succeed(None)
 
     def connectionError(self, why: str) -> None:
-        self._log.error("Redis at {place}: {why}", place=self._place, why=why)
+        self.why = why
+
+
+@implementer(IStreamClientEndpoint)
+class _TellingEndpoint:
+    """An endpoint that tells why it could not connect, which Twisted's service for reconnecting keeps to itself."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, factory: LinkFactory) -> None:
+        self._endpoint = endpoint
+        self._factory = factory
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        attempt: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return attempt.addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        self._factory.why = failure.getErrorMessage()
+        return failure
+
+
+#: What Redis answers while it cannot be used: no or no valid login, still reading its data, a replica on its own.
+#: Any other answer, a refused PING included, comes from a server that is there for us.
+_UNUSABLE = ("NOAUTH", "LOADING", "MASTERDOWN")
 
 
 class Link(txredisapi.HiredisProtocol):
     """What both connections share: binary replies, a watch over dead peers, and telling their owner."""
 
+    _greeted = False
     _established = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -124,16 +156,30 @@ class Link(txredisapi.HiredisProtocol):
         self._watch.start(CHECK_INTERVAL, now=False)
         return super().connectionMade()
 
-    def ready(self) -> None:
-        """Logged in, with the database selected."""
+    def greet(self) -> None:
+        """
+        Logged in, with the database selected, if there was anything to do for that: ask for a first answer.
+
+        A connection alone says nothing: with TLS the certificate is not verified yet, and a suspended server's kernel
+        accepts in its name.
+        """
+        self._greeted = True
+        self.transport.write(packed((b"PING",)))
+
+    def _welcomed(self, reply: Any) -> None:
+        if isinstance(reply, txredisapi.ResponseError) and str(reply).startswith(_UNUSABLE):
+            self.factory.why = str(reply)
+            self.transport.loseConnection()
+            return
         self._established = True
+        self.factory.welcomed()
         self.factory.owner.linkReady(self)
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
         self._heard = True
         reader = self._reader
         reader.feed(data)
-        handle = self.replied if self._established else self.replyReceived
+        handle = self.replied if self._established else self._welcomed if self._greeted else self.replyReceived
         try:
             reply = reader.gets()
             while reply is not False:
@@ -164,6 +210,9 @@ class Link(txredisapi.HiredisProtocol):
     def connectionLost(self, reason: Failure) -> None:
         if self._watch.running:
             self._watch.stop()
+        if self._established or not reason.check(ConnectionDone):
+            # A close of our own has had its reason told already.
+            self.factory.why = reason.getErrorMessage()
         super().connectionLost(reason)
         if self._established:
             self._established = False
@@ -189,7 +238,7 @@ class PublisherLink(Link):
     def sendAll(self, commands: Iterable[tuple[bytes | int, ...]]) -> Deferred[Any]:
         """Several commands in one write. Fires with the reply to the last."""
         done: Deferred[Any] = Deferred()
-        pieces = [hiredis.pack_command(command) for command in commands]
+        pieces = [packed(command) for command in commands]
         for piece in pieces[:-1]:
             self._sent.append((None, len(piece)))
         self._sent.append((done, len(pieces[-1])))
@@ -244,7 +293,7 @@ class SubscriberLink(Link):
         pieces = []
         for channel in channels:
             self._sent.append((verb, channel))
-            pieces.append(hiredis.pack_command((verb, channel)))
+            pieces.append(packed((verb, channel)))
         self.transport.write(b"".join(pieces))
 
     def replied(self, reply: Any) -> None:
@@ -266,7 +315,14 @@ class SubscriberLink(Link):
 
     def ping(self) -> None:
         self._sent.append((b"PING", b""))
-        self.transport.write(hiredis.pack_command((b"PING",)))
+        self.transport.write(packed((b"PING",)))
+
+
+def packed(command: tuple[bytes | int, ...]) -> bytes:
+    """A command in RESP."""
+    # hiredis' type information speaks of one-element tuples only.
+    pack: Callable[[Any], bytes] = hiredis.pack_command
+    return pack(command)
 
 
 def unavailable(message: str) -> Deferred[Any]:

@@ -8,6 +8,7 @@ A retained value is the key ``<channel>:retained``, set in the same transaction 
 that its owner keeps refreshing, so that it vanishes with its owner; it is written again when Redis lost it.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -53,10 +54,22 @@ def endpointFor(url: BrokerURL, reactor: Any) -> IStreamClientEndpoint:
     if url.cafile is not None:
         try:
             with open(url.cafile, "rb") as file:
-                trust = trustRootFromCertificates([Certificate.loadPEM(file.read())])
+                trust = trustRootFromCertificates([Certificate.loadPEM(pem) for pem in certificatesIn(file.read())])
         except Exception as error:
             raise ConfigError(f'cannot use the authorities in "{url.cafile}": {error}') from error
     return wrapClientTLS(optionsForClientTLS(url.host, trustRoot=trust), endpoint)
+
+
+def certificatesIn(pem: bytes) -> list[bytes]:
+    """
+    The certificates in a PEM file, one by one, without whatever else it holds.
+
+    :raises ValueError: when there is none.
+    """
+    found = re.findall(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL)
+    if not found:
+        raise ValueError("it holds no certificate")
+    return found
 
 
 @implementer(IBroker)
@@ -219,6 +232,16 @@ class RedisBroker:
             self._confirmed.clear()
             self._lost = True
             self._tellAll(lambda receiver: receiver.brokerLost(reason.getErrorMessage()))
+
+    def linkAway(self, name: str, why: str, delay: float) -> None:
+        # The two connections come and go together: while the publisher is away, it speaks for both.
+        if name == "publisher" or self._publisher is not None:
+            self._log.warn(
+                "Redis at {place} is away: {why} (next attempt in {delay:.1f} s)",
+                place=self.url,
+                why=why,
+                delay=delay,
+            )
 
     def messageArrived(self, channel: bytes, payload: bytes) -> None:
         message = Message(channel, payload)
