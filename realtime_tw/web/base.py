@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from twisted.web.http import FORBIDDEN, NO_CONTENT, NOT_ALLOWED
-from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -104,11 +103,11 @@ class RealtimeResource(Resource):
         super().__init__()
         self.origins = Origins(origins)
 
-    def render(self, request: IRequest) -> bytes | int:
+    def render(self, request: Request) -> bytes | int:
         refusal = self.check(request)
         return self.respond(request) if refusal is None else refusal
 
-    def check(self, request: IRequest) -> bytes | None:
+    def check(self, request: Request) -> bytes | None:
         """The body of the answer when the method or the origin settles it; None to go on."""
         if request.method == b"OPTIONS":
             self.origins.preflight(request, self.methods)
@@ -117,13 +116,11 @@ class RealtimeResource(Resource):
             return b""
         if request.method not in self.methods:
             allowed = b", ".join((*self.methods, b"OPTIONS"))
-            return answer(
-                request, NOT_ALLOWED, f"this address answers {allowed.decode()}", {b"Allow": allowed}
-            )
+            return answer(request, NOT_ALLOWED, f"this address answers {allowed.decode()}", {b"Allow": allowed})
         if not self.origins.apply(request) and self.strictOrigin:
             return answer(request, FORBIDDEN, "pages of this origin may not do this")
         return None
 
-    def respond(self, request: IRequest) -> bytes | int:
+    def respond(self, request: Request) -> bytes | int:
         """As ``IResource.render``."""
         raise AssertionError("subclasses define respond()")

@@ -1,11 +1,11 @@
 """A resource that takes a stream in and publishes it piece by piece while it arrives."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from twisted.python.failure import Failure
 from twisted.web.http import REQUEST_ENTITY_TOO_LARGE, SERVICE_UNAVAILABLE
-from twisted.web.iweb import IRequest
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from realtime_tw.errors import BrokerUnavailable
@@ -71,9 +71,10 @@ class IStreamResource(RealtimeResource):
             return None
         return IStreamReceiver(self, request)
 
-    def respond(self, request: IRequest) -> int:
+    def respond(self, request: Request) -> int:
         receiver = IStreamReceiver(self, request)
-        while piece := request.content.read(PIECE):
+        content: Any = request.content
+        while piece := content.read(PIECE):
             receiver.dataReceived(piece)
         receiver.bodyEnded()
         return NOT_DONE_YET
@@ -87,11 +88,12 @@ class IStreamReceiver:
     The answer, ``{"channel": ..., "messages": ..., "bytes": ...}``, comes when the broker has taken everything.
     """
 
-    def __init__(self, resource: IStreamResource, request: IRequest) -> None:
+    def __init__(self, resource: IStreamResource, request: Request) -> None:
         self._resource = resource
         self._request = request
-        self._streaming = isinstance(request, StreamingRequest)
-        self._chunked = self._streaming and request.bodyChunked
+        # None: the body was complete before we came.
+        self._stream = request if isinstance(request, StreamingRequest) else None
+        self._chunked = self._stream is not None and self._stream.bodyChunked
         self._chunk: list[bytes] = []
         self._chunkSize = 0
         self._pending = 0
@@ -100,7 +102,8 @@ class IStreamReceiver:
         self._failed = False
         self._messages = 0
         self._bytes = 0
-        if self._streaming and request.bodyUnframed and not request.requestHeaders.hasHeader(b"Expect"):
+        unframed = self._stream is not None and self._stream.bodyUnframed
+        if unframed and not request.requestHeaders.hasHeader(b"Expect"):
             # An Icecast source waits for its answer before it sends, and ends by closing.
             request.setHeader(b"Content-Length", b"0")
             request.write(b"")
@@ -127,6 +130,9 @@ class IStreamReceiver:
         self._ended = True
         self._finishWhenDone()
 
+    def serverStopping(self) -> None:
+        self._fail(SERVICE_UNAVAILABLE, "the server is stopping", {b"Retry-After": RETRY_AFTER})
+
     def connectionLost(self, reason: Failure) -> None:
         self._failed = True
 
@@ -138,15 +144,14 @@ class IStreamReceiver:
         message = b"%b%b%b" % (resource.prefix, data, resource.suffix) if resource.prefix or resource.suffix else data
         done = resource.hub.publish(resource.channel, message)
         done.addCallbacks(self._published, self._publishFailed, callbackArgs=(len(data),))
-        if self._streaming and not self._paused and not self._failed and self._pending > PAUSE_AT:
+        if self._stream is not None and not self._paused and not self._failed and self._pending > PAUSE_AT:
             self._paused = True
-            self._request.pauseBody()
+            self._stream.pauseBody()
 
     def _published(self, receivers: int, size: int) -> None:
         self._pending -= size
-        if self._paused and self._pending < RESUME_AT:
-            self._paused = False
-            self._request.resumeBody()
+        if self._pending < RESUME_AT:
+            self._resume()
         self._finishWhenDone()
 
     def _publishFailed(self, failure: Failure) -> None:
@@ -163,16 +168,19 @@ class IStreamReceiver:
         if request.startedWriting:
             # The answer went out before the body came: all that is left to say is the end.
             request.finish()
-        elif self._streaming:
-            request.refuse(status, message.encode(), headers)
+        elif self._stream is not None:
+            self._stream.refuse(status, message.encode(), headers)
         else:
             request.setResponseCode(status)
             for name, value in (headers or {}).items():
                 request.setHeader(name, value)
             finishWith(message.encode() + b"\n", request)
-        if self._paused:
+        self._resume()
+
+    def _resume(self) -> None:
+        if self._paused and self._stream is not None:
             self._paused = False
-            self._request.resumeBody()
+            self._stream.resumeBody()
 
     def _finishWhenDone(self) -> None:
         if not self._ended or self._pending or self._failed:

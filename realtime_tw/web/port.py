@@ -34,9 +34,7 @@ class PortFactory(ServerFactory[Protocol]):
 
     noisy = False
 
-    def __init__(
-        self, site: RealtimeSite, connections: Connections, rtsp: IProtocolFactory | None = None
-    ) -> None:
+    def __init__(self, site: RealtimeSite, connections: Connections, rtsp: IProtocolFactory | None = None) -> None:
         self.site = site
         self.connections = connections
         self.rtsp = rtsp
@@ -67,6 +65,9 @@ class PortFactory(ServerFactory[Protocol]):
 
 class FirstLine(Protocol, TimeoutMixin):
     """Reads the first line, then puts the protocol that it asks for in its own place."""
+
+    transport: Any
+    callLater: Any
 
     def __init__(
         self,
@@ -133,12 +134,13 @@ class FirstLine(Protocol, TimeoutMixin):
             if line.lower().startswith(b"cseq:"):
                 start += b"\r\n" + line
         self.transport.write(
-            start + b"\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            b"%b\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b"
+            % (start, len(body), body)
         )
         self.transport.loseConnection()
 
     def _replaceBy(self, protocol: IProtocol, data: bytes) -> None:
-        transport: Any = self.transport
+        transport = self.transport
         self._lease = None
         if isinstance(transport, ProtocolWrapper):
             transport.wrappedProtocol = protocol

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from twisted.python.failure import Failure
 from twisted.web.http import REQUEST_ENTITY_TOO_LARGE, SERVICE_UNAVAILABLE
-from twisted.web.iweb import IRequest
 from twisted.web.server import NOT_DONE_YET, Request
 
 from realtime_tw.errors import BrokerUnavailable
@@ -47,22 +47,24 @@ class PublishResource(RealtimeResource):
         self.channel = channelName(channel)
         self.maxBody = maxMessage
 
-    def respond(self, request: IRequest) -> bytes | int:
-        payload = request.content.read(self.maxBody + 1)
+    def respond(self, request: Request) -> bytes | int:
+        content: Any = request.content
+        payload = content.read(self.maxBody + 1)
         if len(payload) > self.maxBody:
             return answer(request, REQUEST_ENTITY_TOO_LARGE, f"a message may have {self.maxBody} bytes")
         done = self.hub.publish(self.channel, payload)
         done.addCallbacks(self._published, self._failed, callbackArgs=(request,), errbackArgs=(request,))
-        done.addCallback(finishWith, request)
         return NOT_DONE_YET
 
-    def _published(self, receivers: int, request: Request) -> bytes:
+    def _published(self, receivers: int, request: Request) -> None:
         request.setHeader(b"Content-Type", b"application/json")
-        return jsonLine({"channel": self.channel.decode("utf-8", "replace"), "receivers": receivers})
+        answered = {"channel": self.channel.decode("utf-8", "replace"), "receivers": receivers}
+        finishWith(jsonLine(answered), request)
 
-    def _failed(self, failure: Failure, request: Request) -> bytes:
+    def _failed(self, failure: Failure, request: Request) -> None:
         failure.trap(BrokerUnavailable)
-        return answer(request, SERVICE_UNAVAILABLE, str(failure.value), {b"Retry-After": RETRY_AFTER})
+        body = answer(request, SERVICE_UNAVAILABLE, str(failure.value), {b"Retry-After": RETRY_AFTER})
+        finishWith(body, request)
 
 
 def jsonLine(value: object) -> bytes:

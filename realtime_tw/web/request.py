@@ -7,6 +7,8 @@ sends; here the resource is looked up when the head is complete, and one that pr
 body piece by piece. All other resources are served as ever, except that what they would have to hold is limited.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes as unquote
 
@@ -19,6 +21,7 @@ from twisted.web.server import Request
 from realtime_tw.codec.chunked import BodyEnd, ChunkedDecoder
 from realtime_tw.errors import ProtocolError
 from realtime_tw.interfaces import IBodyReceiver, IStreamingResource
+from realtime_tw.web.edits import ResponseEdits
 
 #: The largest body kept for a resource that wants it whole, unless it or the site has a ``maxBody`` of its own.
 MAX_BODY = 1 << 20
@@ -35,10 +38,20 @@ class StreamingRequest(Request):
     """
     :ivar bodyChunked: the body arrives in chunks whose borders are told.
     :ivar bodyUnframed: the body lasts until the connection closes.
+    :ivar edits: changes to the response, applied when its head is written; or None.
+    :ivar unlogged: keep it out of the access log.
+    :ivar logFields: more fields for the access log.
     """
 
     bodyChunked = False
     bodyUnframed = False
+    edits: ResponseEdits | None = None
+    unlogged = False
+    logFields: Mapping[bytes, bytes] = MappingProxyType({})
+
+    # Their types depend on the protocol version, which the base class leaves open.
+    channel: Any
+    site: Any
 
     _receiver: IBodyReceiver | None = None
     _resource: Any = None
@@ -49,7 +62,6 @@ class StreamingRequest(Request):
     _linger: Any = None
     _length: int | None = None
     _limit = MAX_BODY
-    _removed: frozenset[bytes] = frozenset()
 
     # The head is complete
 
@@ -91,7 +103,7 @@ class StreamingRequest(Request):
             super().gotLength(self._length)
 
     def _openReceiver(self) -> bool:
-        if self._length == 0 and not self._mayBeUnframed() or not IStreamingResource.providedBy(self._resource):
+        if (self._length == 0 and not self._mayBeUnframed()) or not IStreamingResource.providedBy(self._resource):
             return False
         self.bodyUnframed = self._length == 0
         self.bodyChunked = self._isChunked()
@@ -118,14 +130,15 @@ class StreamingRequest(Request):
 
     def _mayBeUnframed(self) -> bool:
         channel = self.channel
-        return (
-            self.method in UNFRAMED_METHODS
-            and isinstance(channel, HTTPChannel)
-            and channel._transferDecoder is None
-        )
+        return self.method in UNFRAMED_METHODS and isinstance(channel, HTTPChannel) and channel._transferDecoder is None
 
     def _isChunked(self) -> bool:
         return isinstance(self.channel, HTTPChannel) and self._length is None and not self.bodyUnframed
+
+    def drain(self) -> None:
+        """The server stops: a body that may never end is not waited for."""
+        if self._receiver is not None and not self._bodyDone and not self.finished:
+            self._receiver.serverStopping()
 
     def _answersEarly(self) -> bool:
         return self._length != 0 and getattr(self._resource, "ignoresBody", False)
@@ -187,20 +200,22 @@ class StreamingRequest(Request):
 
     def pauseBody(self) -> None:
         """Read no more of the body for now; the client is slowed down by TCP."""
-        channel = self.channel
+        channel: Any = self.channel
         if isinstance(channel, HTTPChannel):
             # A client that we hold up is not idle.
             channel.setTimeout(None)
-            channel.transport.pauseProducing()
+            transport: Any = channel.transport
+            transport.pauseProducing()
         elif channel is not None:
             channel.pauseProducing()
 
     def resumeBody(self) -> None:
         """Undo :meth:`pauseBody`."""
-        channel = getattr(self, "channel", None)
+        channel: Any = getattr(self, "channel", None)
         if isinstance(channel, HTTPChannel):
             channel.setTimeout(self.site.timeOut)
-            channel.transport.resumeProducing()
+            transport: Any = channel.transport
+            transport.resumeProducing()
         elif channel is not None:
             channel.resumeProducing()
 
@@ -222,18 +237,20 @@ class StreamingRequest(Request):
         self.write(body)
         self.finish()
 
-    def removeHeaders(self, names: frozenset[bytes]) -> None:
-        """Leave these headers (lower case) out of the answer, whoever sets them."""
-        self._removed |= names
-
     def write(self, data: bytes) -> None:
         if not self.startedWriting:
             if not self._bodyDone and self._length != 0 and isinstance(self.channel, HTTPChannel):
                 # The client should not put its next request behind a body that it may never finish.
                 self.channel.persistent = False
                 self.setHeader(b"Connection", b"close")
-            for name in self._removed:
-                self.responseHeaders.removeHeader(name)
+            edits, self.edits = self.edits, None
+            if edits is not None:
+                edits.apply(self)
+                if edits.headless and isinstance(self.channel, HTTPChannel):
+                    self.startedWriting = 1
+                    self.channel.persistent = False
+                if edits.preamble:
+                    super().write(edits.preamble)
         super().write(data)
 
     def finish(self) -> None:

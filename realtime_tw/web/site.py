@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, Request, _GenericHTTPChannelProtocol
+from twisted.web.http import HTTPChannel, Request, _GenericHTTPChannelProtocol, combinedLogFormatter
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
@@ -35,6 +35,7 @@ class RealtimeChannel(HTTPChannel):
 
     headerTimeout = HEADER_TIMEOUT
     lease: Lease | None = None
+    transport: Any
 
     _inHead = True
     _draining = False
@@ -90,6 +91,9 @@ class RealtimeChannel(HTTPChannel):
         """Finish the request in progress, if there is one, and close."""
         self._draining = True
         self.persistent = False
+        for request in self.requests:
+            if isinstance(request, StreamingRequest):
+                request.drain()
         if not self.requests:
             self.loseConnection()
 
@@ -98,6 +102,7 @@ class RealtimeProtocol(_GenericHTTPChannelProtocol):
     """HTTP/1 or HTTP/2, whichever the client negotiates."""
 
     lease: Lease | None = None
+    _channel: Any
 
     def takeLease(self, lease: Lease) -> None:
         """Be the one who gives the lease back."""
@@ -153,6 +158,7 @@ class RealtimeSite(Site):
         reactor: IReactorTime | None = None,
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("logFormatter", accessLine)
         super().__init__(resource, *args, timeout=timeout, reactor=reactor, **kwargs)
         self.maxBody = maxBody
         self.headerTimeout = headerTimeout
@@ -170,3 +176,11 @@ class RealtimeSite(Site):
     def log(self, request: Request) -> None:
         if not getattr(request, "unlogged", False):
             super().log(request)
+
+
+def accessLine(timestamp: str, request: StreamingRequest) -> str:
+    """The combined log format, with a request's own fields behind it."""
+    line = str(combinedLogFormatter(timestamp, request))
+    for name, value in request.logFields.items():
+        line += f' {name.decode("ascii", "backslashreplace")}="{value.decode("ascii", "backslashreplace")}"'
+    return line.replace("\n", "\\n").replace("\r", "\\r")

@@ -125,7 +125,7 @@ def detach(request: Request) -> DetachedConnection | None:
 
     :return: the connection's new protocol, or None when the request must stay.
     """
-    channel = request.channel
+    channel: Any = request.channel
     if (
         not isinstance(channel, HTTPChannel)
         or request.notifications
@@ -135,7 +135,7 @@ def detach(request: Request) -> DetachedConnection | None:
         or not channel._handlingRequest
     ):
         return None
-    transport = channel.transport
+    transport: Any = channel.transport
     direct = isDirect(transport)
     if not direct and not isinstance(transport, TLSMemoryBIOProtocol):
         return None
@@ -149,9 +149,11 @@ def detach(request: Request) -> DetachedConnection | None:
     channel.clearLineBuffer()
     channel.requests = []
     channel._dataBuffer = []
-    channel.lease = None
-    channel.transport = channel._networkProducer = _NoTransport()
-    request.channel = request.transport = None
+    abandoned: Any = channel
+    abandoned.lease = None
+    abandoned.transport = abandoned._networkProducer = _NoTransport()
+    released: Any = request
+    released.channel = released.transport = None
     if request.content is not None:
         request.content.close()
     if direct:
@@ -173,7 +175,7 @@ class _NoTransport:
 
 def requestSink(request: Request) -> ISink:
     """A sink that writes through a request which keeps its connection."""
-    channel = request.channel
+    channel: Any = request.channel
     http1 = isinstance(channel, HTTPChannel)
     if not http1:
         # Twisted closes an HTTP/2 connection after a minute without frames, open streams or not; a stream may well be

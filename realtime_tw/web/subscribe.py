@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from twisted.web.iweb import IRequest
 from twisted.web.server import NOT_DONE_YET, Request
 
 from realtime_tw.codec.sse import MEDIA_TYPE, encodeComment, encodeRetry
@@ -53,7 +52,7 @@ class SubscribeResource(RealtimeResource):
         self.slow = SlowPolicy(slow)
         self.retained = retained
 
-    def respond(self, request: IRequest) -> int:
+    def respond(self, request: Request) -> int:
         if not request.startedWriting:
             if self.contentType:
                 request.setHeader(b"Content-Type", self.contentType)
@@ -64,6 +63,7 @@ class SubscribeResource(RealtimeResource):
             request.setHeader(b"X-Accel-Buffering", b"no")
             if request.clientproto == b"HTTP/1.1":
                 request.setHeader(b"Connection", b"close")
+                request.channel.persistent = False
         if request.method == b"HEAD":
             request.write(b"")
             request.finish()
