@@ -1,0 +1,49 @@
+"""
+realtime_tw: realtime endpoints for any web site.
+
+Three ways in: ``twistd realtime --routes routes.ini``; the resources below inside an existing Twisted Web site; the
+modules of ``realtime_tw.codec`` and ``realtime_tw.routing`` as libraries without I/O.
+"""
+
+from importlib.metadata import version
+
+from realtime_tw.errors import BrokerUnavailable, ConfigError, LimitExceeded, ProtocolError, RealtimeError
+from realtime_tw.model import Message
+
+__version__ = version("realtime_tw")
+
+__all__ = [
+    "BrokerUnavailable",
+    "ConfigError",
+    "Hub",
+    "IStreamResource",
+    "LimitExceeded",
+    "Message",
+    "ProtocolError",
+    "PublishResource",
+    "RealtimeError",
+    "RealtimeSite",
+    "SSEResource",
+    "StreamResource",
+    "StreamingRequest",
+    "__version__",
+]
+
+_LAZY = {
+    "Hub": "realtime_tw.hub",
+    "IStreamResource": "realtime_tw.web.istream",
+    "PublishResource": "realtime_tw.web.publish",
+    "RealtimeSite": "realtime_tw.web.site",
+    "SSEResource": "realtime_tw.web.subscribe",
+    "StreamResource": "realtime_tw.web.subscribe",
+    "StreamingRequest": "realtime_tw.web.request",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs Twisted when it is asked for: the pure modules are usable without."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
