@@ -1,0 +1,208 @@
+"""
+From runs to a report: medians, Markdown tables, and the targets realtime_tw has set itself.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from .measure import Memory, Pace, Throughput
+
+_NONE = "-"
+
+
+@dataclass(slots=True)
+class Results:
+    """
+    Everything measured about one server; runs with the same index belong to the same repeat.
+
+    :ivar failure: why there is nothing, or nothing more; empty when all went well.
+    """
+
+    label: str
+    failure: str = ""
+    single: list[Throughput] = field(default_factory=list)
+    pipelined: list[Throughput] = field(default_factory=list)
+    paced: dict[int, Pace] = field(default_factory=dict)
+    memory: Memory | None = None
+
+
+Part = Callable[[Results], list[Throughput]]
+
+
+def ofSingle(results: Results) -> list[Throughput]:
+    """The runs with one message at a time."""
+    return results.single
+
+
+def ofPipelined(results: Results) -> list[Throughput]:
+    """The runs with twenty messages at a time."""
+    return results.pipelined
+
+
+def cost(results: Results | None, part: Part) -> float | None:
+    """Median CPU microseconds per delivery."""
+    runs = part(results) if results else []
+    return median(run.cpuMicroseconds for run in runs) if runs else None
+
+
+def ratio(results: Results | None, base: Results | None, part: Part) -> float | None:
+    """
+    How many times the base's cost: the median of the quotients within each repeat, so that a machine that was
+    slow for a while was slow for both.
+    """
+    if not results or not base:
+        return None
+    quotients = [
+        run.cpuMicroseconds / baseRun.cpuMicroseconds
+        for run, baseRun in zip(part(results), part(base), strict=False)
+        if baseRun.usage.cpuNs
+    ]
+    return median(quotients) if quotients else None
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (header, *rows)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _empty(results: Results, header: Sequence[str], *known: str) -> tuple[str, ...]:
+    """A row without figures; the reason stands in its last column."""
+    return (*known, *[_NONE] * (len(header) - len(known) - 1), results.failure or "not measured")
+
+
+def _faults(faults: Sequence[str]) -> str:
+    return "; ".join(sorted({fault for fault in faults if fault})) or "none"
+
+
+def throughputTable(results: dict[str, Results], part: Part) -> str:
+    """CPU per delivery, against the floor, and what that means in deliveries per second."""
+    header = (
+        "server",
+        "CPU µs per delivery",
+        "min to max",
+        "x floor",
+        "deliveries per CPU s",
+        "per wall s",
+        "waited for its core",
+        "faults",
+    )
+    rows: list[tuple[str, ...]] = []
+    for row in results.values():
+        runs = part(row)
+        if not runs:
+            rows.append(_empty(row, header, row.label))
+            continue
+        costs = [run.cpuMicroseconds for run in runs]
+        toFloor = ratio(row, results.get("floor"), part)
+        waited = sum(run.usage.waitedNs for run in runs) / (sum(run.usage.cpuNs for run in runs) or 1)
+        rows.append(
+            (
+                row.label,
+                f"{median(costs):.2f}",
+                f"{min(costs):.2f} to {max(costs):.2f}",
+                _NONE if toFloor is None else f"{toFloor:.2f}",
+                f"{median(run.perCpuSecond for run in runs):,.0f}",
+                f"{median(run.perWallSecond for run in runs):,.0f}",
+                f"{waited:.0%}",
+                _faults([row.failure, *(run.faults for run in runs)]),
+            )
+        )
+    return _table(header, rows)
+
+
+def pacedTable(results: dict[str, Results], rates: Sequence[int]) -> str:
+    """Latency percentiles at each rate."""
+    header = (
+        "server",
+        "messages/s",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "publisher late ms",
+        "server CPU",
+        "delivered",
+        "faults",
+    )
+    rows: list[tuple[str, ...]] = []
+    for row in results.values():
+        for rate in rates:
+            pace = row.paced.get(rate)
+            if pace is None:
+                rows.append(_empty(row, header, row.label, f"{rate:,}"))
+                continue
+            got = pace.delivery
+            atLeast = "" if got.complete else "> "
+            times = [f"{atLeast}{ns / 1e6:,.1f}" for ns in (got.p50, got.p99, got.max)]
+            late = f"{pace.latestNs / 1e6:,.1f}"
+            share = got.deliveries / got.expected if got.expected else 0.0
+            delivered = "all" if got.complete else f"{share:.1%} in time"
+            faults = pace.faults or "none"
+            rows.append((row.label, f"{rate:,}", *times, late, f"{pace.load:.0%}", delivered, faults))
+    return _table(header, rows)
+
+
+def memoryTable(results: dict[str, Results]) -> str:
+    """Memory per idle subscriber."""
+    header = ("server", "subscribers", "KiB per idle subscriber", "after a message to all", "faults")
+    rows: list[tuple[str, ...]] = []
+    for row in results.values():
+        memory = row.memory
+        if memory is None:
+            rows.append(_empty(row, header, row.label))
+            continue
+        sizes = (f"{memory.idle / 1024:.2f}", f"{memory.used / 1024:.2f}")
+        rows.append((row.label, f"{memory.subscribers:,}", *sizes, memory.faults or "none"))
+    return _table(header, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    A promise and what was measured of it.
+
+    :ivar measured: None when it was not measured, which is as good as missed.
+    :ivar limit: ``measured`` may be at most so much.
+    """
+
+    promise: str
+    measured: float | None
+    limit: float
+
+    @property
+    def met(self) -> bool:
+        """Whether it was measured and kept."""
+        return self.measured is not None and self.measured <= self.limit
+
+    def __str__(self) -> str:
+        measured = "not measured" if self.measured is None else f"{self.measured:.3g}"
+        return f"- {'met' if self.met else 'MISSED'}: {self.promise}: {measured}, at most {self.limit:g}"
+
+
+def targets(results: dict[str, Results]) -> list[Target]:
+    """What realtime_tw with Redis has to reach; a run with faults has reached nothing."""
+    redis, floor = results.get("redis"), results.get("floor")
+    faultless = (
+        redis is not None and not redis.failure and not any(run.faults for run in redis.single + redis.pipelined)
+    )
+    tested = redis if faultless else None
+    slow, fast = (redis.paced.get(rate) if redis else None for rate in (100, 2000))
+    memory = redis.memory if redis else None
+    return [
+        Target("one at a time, times the floor", ratio(tested, floor, ofSingle), 1.35),
+        Target("one at a time, times plain Twisted", ratio(tested, results.get("plain"), ofSingle), 0.5),
+        Target("one at a time, times nchan", ratio(tested, results.get("nchan"), ofSingle), 1.0),
+        Target("pipelined, times the floor", ratio(tested, floor, ofPipelined), 0.12),
+        Target("100 messages/s, p99 ms", _latency(slow), 40.0),
+        Target("2,000 messages/s, p99 ms, everything delivered", _latency(fast), 100.0),
+        Target("KiB per idle subscriber", memory.idle / 1024 if memory and not memory.faults else None, 4.0),
+    ]
+
+
+def _latency(pace: Pace | None) -> float | None:
+    """The 99th percentile in milliseconds; endless when not everything was delivered."""
+    if pace is None:
+        return None
+    return pace.delivery.p99 / 1e6 if pace.delivery.complete else float("inf")
