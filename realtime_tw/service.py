@@ -122,6 +122,7 @@ class RealtimeService(MultiService):
             timeout=_setting(settings, "idleTimeout", IDLE_TIMEOUT),
             reactor=reactor,
             parsePOSTFormSubmission=False,
+            accessLog=_setting(settings, "accessLog", True),
         )
         self._notices = configuration.notices if configuration is not None else ()
         factory = PortFactory(self.site, self.connections)

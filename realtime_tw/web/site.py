@@ -25,6 +25,10 @@ HEADER_TIMEOUT = 20.0
 IDLE_TIMEOUT = 60.0
 
 
+#: Seconds between two looks whether the streams of an HTTP/2 connection have ended, while the server stops.
+DRAIN_INTERVAL = 0.05
+
+
 class RealtimeChannel(HTTPChannel):
     """
     HTTP/1 with a deadline for the head of a request, however often a byte of it arrives, and with errors in words.
@@ -121,12 +125,15 @@ class RealtimeProtocol(_GenericHTTPChannelProtocol):
         channel = self._channel
         if isinstance(channel, RealtimeChannel):
             channel.drain()
-        elif not channel.streams:
-            channel.transport.loseConnection()
+        elif channel.streams:
+            # HTTP/2's own goodbye would end the open streams with it: look again until they have ended.
+            channel.callLater(DRAIN_INTERVAL, self._drainAgain)
         else:
-            # GOAWAY; the streams that are open end by themselves or by the deadline.
-            channel.conn.close_connection()
-            channel.transport.write(channel.conn.data_to_send())
+            channel.transport.loseConnection()
+
+    def _drainAgain(self) -> None:
+        if self.lease is None or self.lease.owner is self:
+            self.drain()
 
     def abort(self) -> None:
         """The server cannot wait any longer."""
@@ -139,6 +146,7 @@ class RealtimeSite(Site):
     :param maxBody: the largest body that is kept for a resource that wants it whole, in bytes.
     :param headerTimeout: seconds for a request's head.
     :param timeout: seconds without a byte of a body, or between two requests.
+    :param accessLog: whether requests are logged.
 
     Other arguments are those of ``twisted.web.server.Site``.
     """
@@ -155,6 +163,7 @@ class RealtimeSite(Site):
         maxBody: int = MAX_BODY,
         headerTimeout: float = HEADER_TIMEOUT,
         timeout: float = IDLE_TIMEOUT,
+        accessLog: bool = True,
         reactor: IReactorTime | None = None,
         **kwargs: Any,
     ) -> None:
@@ -162,6 +171,7 @@ class RealtimeSite(Site):
         super().__init__(resource, *args, timeout=timeout, reactor=reactor, **kwargs)
         self.maxBody = maxBody
         self.headerTimeout = headerTimeout
+        self._accessLog = accessLog
 
     def protocol(self) -> RealtimeProtocol:
         channel = RealtimeChannel()
@@ -174,7 +184,7 @@ class RealtimeSite(Site):
         return protocol
 
     def log(self, request: Request) -> None:
-        if not getattr(request, "unlogged", False):
+        if self._accessLog and not getattr(request, "unlogged", False):
             super().log(request)
 
 
