@@ -57,20 +57,31 @@ class ChunkedDecoder:
         self._trailer = 0
         self._searched = 0
         self._ended = False
+        #: What was wrong behind the events that :meth:`receive` has just returned; raised when it is called again.
+        self.error: ProtocolError | None = None
 
     def receive(self, data: bytes) -> list[ChunkData | BodyEnd]:
         """
         Take bytes as they arrive.
 
         :return: what they complete, in order; nothing comes after a :class:`BodyEnd`.
-        :raises ProtocolError: for what is not chunked coding. The decoder cannot be used any more then.
+        :raises ProtocolError: for what is not chunked coding, once all events before it were returned; see
+            :attr:`error`. The decoder cannot be used any more then.
         """
+        if self.error is not None:
+            raise self.error
         if self._ended:
             raise ProtocolError("data after the end of the chunked body")
         self._buffer += data
         events: list[ChunkData | BodyEnd] = []
-        while self._buffer and not self._ended and self._parse(events):
-            pass
+        try:
+            while self._buffer and not self._ended and self._parse(events):
+                pass
+        except ProtocolError as error:
+            self.error = error
+            # What is complete is complete, whatever follows it in the same read.
+            if not events:
+                raise
         return events
 
     def _line(self, limit: int) -> bytes | None:

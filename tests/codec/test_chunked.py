@@ -32,6 +32,8 @@ def decode(pieces: list[bytes]) -> tuple[list[bytes], bytes | None]:
             if event.last:
                 chunks.append(chunk)
                 chunk = b""
+        if decoder.error is not None:
+            raise decoder.error
     return chunks, None
 
 
@@ -49,6 +51,13 @@ class DecoderTests(SynchronousTestCase):
         decoder = ChunkedDecoder()
         self.assertEqual(decoder.receive(b"5\r\nab"), [ChunkData(b"ab", False)])
         self.assertEqual(decoder.receive(b"cde\r\n"), [ChunkData(b"cde", True)])
+
+    def test_whatIsCompleteComesBeforeTheError(self) -> None:
+        decoder = ChunkedDecoder()
+        self.assertEqual(decoder.receive(b"1\r\na\r\nx\r\n"), [ChunkData(b"a", True)])
+        self.assertIsNotNone(decoder.error)
+        with self.assertRaises(ProtocolError):
+            decoder.receive(b"")
 
     def test_trailersAreSkipped(self) -> None:
         self.assertEqual(decode([b"0\r\nA: b\r\nC: d\r\n\r\nrest"]), ([], b"rest"))
