@@ -5,7 +5,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from realtime_tw.brokers import BrokerURL, brokerFromURL
+from realtime_tw.brokers import brokerFromURL
+from realtime_tw.brokerurl import BrokerURL
 from realtime_tw.hub import Hub
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from realtime_tw.brokers.url import BrokerURL, parseBrokerURL
+from realtime_tw.brokerurl import BrokerURL, parseBrokerURL
 from realtime_tw.errors import ConfigError
 
 

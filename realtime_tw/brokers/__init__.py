@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from realtime_tw.brokers.url import BrokerURL, parseBrokerURL
+from realtime_tw.brokerurl import BrokerURL, parseBrokerURL
 from realtime_tw.interfaces import IBroker
 
-__all__ = ["BrokerURL", "brokerFromURL", "parseBrokerURL"]
+__all__ = ["brokerFromURL"]
 
 
 def brokerFromURL(url: BrokerURL | str, reactor: Any) -> IBroker:

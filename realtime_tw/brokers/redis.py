@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from realtime_tw.brokers.connections import Link, LinkFactory, PublisherLink, SubscriberLink, unavailable
-from realtime_tw.brokers.url import BrokerURL
+from realtime_tw.brokerurl import BrokerURL
 from realtime_tw.errors import BrokerUnavailable, ConfigError
 from realtime_tw.interfaces import IBroker, IReceiver
 from realtime_tw.model import Message
