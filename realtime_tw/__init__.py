@@ -6,9 +6,18 @@ modules of ``realtime_tw.codec`` and ``realtime_tw.routing`` as libraries withou
 """
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from realtime_tw.errors import BrokerUnavailable, ConfigError, LimitExceeded, ProtocolError, RealtimeError
 from realtime_tw.model import Message
+
+if TYPE_CHECKING:
+    from realtime_tw.hub import Hub
+    from realtime_tw.web.istream import IStreamResource
+    from realtime_tw.web.publish import PublishResource
+    from realtime_tw.web.request import StreamingRequest
+    from realtime_tw.web.site import RealtimeSite
+    from realtime_tw.web.subscribe import SSEResource, StreamResource
 
 __version__ = version("realtime_tw")
 

@@ -63,6 +63,8 @@ class Hub:
         self._confirming: dict[bytes, list[Deferred[None]]] = {}
         self._hearts: dict[float, Heart] = {}
         self._subscribers = 0
+        # Why everybody was sent away, once that has happened.
+        self._closed: str | None = None
 
     @classmethod
     def fromURL(cls, url: str, reactor: Any = None) -> "Hub":
@@ -138,6 +140,10 @@ class Hub:
         :param retained: hand over the channels' retained values first.
         :param heartbeat: seconds between two calls of the subscriber's ``beat``; 0 for none.
         """
+        if self._closed is not None:
+            self.unprepare(channels)
+            subscriber.close(self._closed)
+            return
         names = tuple(dict.fromkeys(channels))
         key = (names, subscriber.encoding)
         feed = self._feeds.get(key)
@@ -192,7 +198,10 @@ class Hub:
                 self._closeUnused(channel)
 
     def closeAll(self, reason: str) -> None:
-        """End every subscriber's stream, in the way its protocol has for that."""
+        """End every subscriber's stream, in the way its protocol has for that; also of those that still come."""
+        self._closed = reason
+        for waits in tuple(self._confirming.values()):
+            fire(waits)
         for feed in tuple(self._feeds.values()):
             for subscriber in feed.members():
                 subscriber.close(reason)

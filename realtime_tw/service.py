@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.runner.procmon import ProcessMonitor
 from twisted.web.resource import IResource
 
-from realtime_tw.brokers import parseBrokerURL
+from realtime_tw.brokerurl import parseBrokerURL
 from realtime_tw.demo import DemoResource
 from realtime_tw.errors import ConfigError
 from realtime_tw.hubs import Hubs
@@ -37,6 +37,10 @@ DEFAULT_LISTEN = "tcp:9090:interface=127.0.0.1"
 
 #: Seconds for everything to end: what systemd and container runtimes allow, and sometimes less.
 STOP_TIMEOUT = 10.0
+
+#: Connections that the kernel keeps ready for us. After a restart all browsers come back within seconds, and one that
+#: finds Twisted's 50 places taken tries again a second later, then two, then four. The kernel's own limit still holds.
+BACKLOG = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,9 @@ class RealtimeService(MultiService):
         )
         self.demo = DemoResource(self.hubs.default) if plan.demo else None
         root: IResource | None = self.demo
+        self._routing: RoutingResource | None = None
         if configuration is not None:
-            root = RoutingResource(configuration, self.hubs, self.demo)
+            root = self._routing = RoutingResource(configuration, self.hubs, self.demo)
             for rule in configuration.table.rules:
                 # Brokers of single routes connect at the start, not at the first request.
                 if isinstance(rule.action, RealtimeAction):
@@ -144,7 +149,8 @@ class RealtimeService(MultiService):
             except (CannotListenError, OSError) as error:
                 message = f"cannot listen on {description}: {getattr(error, 'socketError', error)}"
                 self._log.critical("{message}", message=message)
-                print(message, file=sys.stderr)
+                # twistd has put the log in the place of sys.stderr.
+                print(message, file=sys.__stderr__)
                 raise SystemExit(1) from error
         super().privilegedStartService()
 
@@ -177,6 +183,8 @@ class RealtimeService(MultiService):
             self.demo.stats.stop()
         for _, port in self._ports:
             yield within(maybeDeferred(port.stopService))
+        if self._routing is not None:
+            self._routing.closeAll("the server is stopping")
         self.hubs.closeAll("the server is stopping")
         yield within(self.connections.drain())
         left = self.connections.abort()
@@ -188,8 +196,11 @@ class RealtimeService(MultiService):
 
 
 def _listener(description: str, factory: PortFactory, reactor: Any) -> Service:
+    endpoint = description
+    if description.partition(":")[0] in ("tcp", "tcp6", "ssl", "unix") and ":backlog=" not in description:
+        endpoint += f":backlog={BACKLOG}"
     try:
-        listener: Service = strports.service(description, factory, reactor)
+        listener: Service = strports.service(endpoint, factory, reactor)
     except Exception as error:
         # Endpoint parsers raise whatever they like: ValueError, TypeError for a missing argument, OSError for a key.
         raise ConfigError(f'cannot listen on "{description}": {error}') from error

@@ -95,13 +95,27 @@ class Subscriber:
             if self.policy is SlowPolicy.CLOSE:
                 self._counters.slowClosed += 1
                 self._log.debug("closing a subscriber with {waiting} bytes waiting", waiting=waiting)
-                self.abort()
+                self.overflowed()
             return False
         if self._held is not None:
             self._held.append(data)
         else:
             self._write(sink, data)
         return True
+
+    def overflowed(self) -> None:
+        """The ``close`` policy applies. Protocols that can say so before they close do it here."""
+        self.abort()
+
+    def push(self, data: bytes) -> None:
+        """Send bytes that are no message (control frames), in order, whatever is waiting or held back."""
+        sink = self.sink
+        if sink is None:
+            return
+        if self._held is None:
+            self._write(sink, data)
+        else:
+            sink.write(data)
 
     def _write(self, sink: ISink, data: bytes) -> None:
         self._send = sink.send if sink.write(data) else None

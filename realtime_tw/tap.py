@@ -10,7 +10,7 @@ from twisted.copyright import version as twistedVersion
 from twisted.python import usage
 
 from realtime_tw import __version__
-from realtime_tw.brokers.url import parseBrokerURL
+from realtime_tw.brokerurl import parseBrokerURL
 from realtime_tw.errors import ConfigError
 
 
@@ -65,11 +65,11 @@ class Options(usage.Options):
             if self["routes"] is not None:
                 specs = {name: action.spec for name, action in ACTIONS.items()}
                 self["configuration"] = loadConfiguration(self["routes"], os.environ, specs, version=__version__)
-                if self["configuration"].broker is not None:
-                    parseBrokerURL(self["configuration"].broker)
         except ConfigError as error:
             fail(error)
         if self["check"]:
+            # What it does not take only shows when it is made: an endpoint, a file of certificates.
+            makeService(self)
             self._printTable(print)
             raise SystemExit(0)
 

@@ -37,6 +37,7 @@ class Kind(Enum):
 
     TEXT = "text"  # bytes
     CHANNELS = "channels"  # tuple[bytes, ...], at least one, none empty
+    WORDS = "words"  # tuple[str, ...], separated by ";"
     SIZE = "size"  # int, bytes
     SECONDS = "seconds"  # float
     COUNT = "count"  # int
@@ -52,6 +53,7 @@ class Key:
 
     :ivar default: the bound value when the key is absent.
     :ivar choices: the words of a ``CHOICE``.
+    :ivar isConstant: no request may change it, although its kind could hold variables.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Key:
     default: Any = None
     required: bool = False
     choices: tuple[str, ...] = ()
+    isConstant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +103,14 @@ class Arguments:
         """
         A value for every key of the spec.
 
-        :raises BadArgument: for a channel whose name comes out empty.
+        :raises BadArgument: for a channel whose name or a required text that comes out empty.
         """
         values = dict(self.constants)
         for name, template in self.texts.items():
-            values[name] = template.render(context)
+            text = values[name] = template.render(context)
+            key = self.spec.key(name)
+            if not text and key is not None and key.required:
+                raise BadArgument(f"the request leaves {name} empty")
         for name, templates in self.channels.items():
             rendered = tuple(template.render(context) for template in templates)
             if b"" in rendered:
@@ -150,10 +156,16 @@ def parseArguments(spec: ActionSpec, text: str) -> Arguments:
             constants[key.name] = key.default
         elif key.kind is Kind.TEXT:
             texts[key.name] = _template(given[key.name])
+            if key.required and not texts[key.name].tokens:
+                raise ConfigError(f"action {spec.name} needs {key.name}")
         elif key.kind is Kind.CHANNELS:
             channels[key.name] = _channels(key, given[key.name])
         else:
             constants[key.name] = _constant(key, given[key.name])
+    for key in spec.keys:
+        templates = (*channels.get(key.name, ()), *filter(None, [texts.get(key.name)]))
+        if key.isConstant and not all(template.isConstant for template in templates):
+            raise ConfigError(f"{key.name} of action {spec.name} must not depend on the request")
     return Arguments(spec, constants, texts, channels)
 
 
@@ -251,6 +263,7 @@ _PARSERS: Mapping[Kind, Callable[[str], Any]] = {
     Kind.SECONDS: parseSeconds,
     Kind.COUNT: parseCount,
     Kind.FLAG: parseFlag,
+    Kind.WORDS: lambda text: tuple(filter(None, text.split(";"))),
     Kind.SERVER: lambda text: parseAddress(text, needsHost=True),
 }
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from realtime_tw.brokerurl import parseBrokerURL
 from realtime_tw.errors import ConfigError
 from realtime_tw.routing.arguments import ActionSpec
 from realtime_tw.routing.compat import NOTICED, PROCESS_MODEL, SILENT
@@ -283,6 +284,7 @@ class _Collector:
     def _broker(self, option: Option) -> None:
         if not option.value.startswith(_BROKERS):
             raise ConfigError(f"{quoted(option.value)} is no broker (write memory: or redis://host:port)")
+        parseBrokerURL(option.value)
         self.broker = option.value
 
     def _plugin(self, option: Option) -> None:

@@ -12,6 +12,7 @@ from realtime_tw.errors import ProtocolError
 
 _ESCAPE = re.compile(rb"%(%|[0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)(.*)", re.DOTALL)
+_SLASHES = re.compile(rb"//+")
 _UNSAFE_IN_QUERY = re.compile(rb"[^\x21\x22\x24-\x7e]")
 _UNSAFE_IN_LOCATION = re.compile(rb"[^\x21-\x7e]")
 _SPLITS_HEADERS = re.compile(rb"[\r\n\0]")
@@ -25,7 +26,11 @@ def unquote(data: bytes) -> bytes:
 
 
 def normalisePath(path: bytes) -> bytes:
-    """``.`` and ``..`` segments resolved, never above the root; ``//`` is kept."""
+    """
+    ``.`` and ``..`` segments resolved, never above the root, and ``//`` made one slash: a rule for ``/x`` must not be
+    avoidable by asking for ``//x``, which means the same file.
+    """
+    path = _SLASHES.sub(b"/", path)
     if b"." not in path:
         return path
     segments = path.split(b"/")

@@ -8,11 +8,10 @@ from twisted.logger import Logger
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from realtime_tw.brokers import BrokerURL
+from realtime_tw.brokerurl import BrokerURL
 from realtime_tw.errors import ProtocolError
-from realtime_tw.hub import Hub
 from realtime_tw.hubs import Hubs
-from realtime_tw.routing.actions import ACTIONS
+from realtime_tw.routing.actions import ACTIONS, RuleContext
 from realtime_tw.routing.exchange import Exchange
 from realtime_tw.routing.options import Configuration
 from realtime_tw.routing.static import StaticFile, StaticFiles, contained
@@ -39,6 +38,8 @@ class RoutingResource(Resource):
         self._hubs = hubs
         self._fallback = fallback
         self._surroundings = Surroundings.ofProcess()
+        self._section = configuration.section
+        self._contexts: dict[int, RuleContext] = {}
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         try:
@@ -77,7 +78,7 @@ class RoutingResource(Resource):
                 resource = Message(404, "nothing is here")
         elif isinstance(verdict, Handle):
             try:
-                resource = ACTIONS[verdict.action.name].build(self._hub(verdict.values), verdict.values)
+                resource = ACTIONS[verdict.action.name].build(self._context(verdict), verdict.values)
             except ProtocolError as error:
                 resource = Message(error.status, str(error))
         elif isinstance(verdict, ServeFile):
@@ -94,9 +95,20 @@ class RoutingResource(Resource):
         applyEffects(exchange, request, withBody=not isinstance(verdict, Reply))
         return resource
 
-    def _hub(self, values: Any) -> Hub:
-        server: Address | None = values.get("server")
-        return self._hubs.default if server is None else self._hubs.hub(serverURL(server))
+    def _context(self, verdict: Handle) -> RuleContext:
+        number = verdict.rule.number
+        context = self._contexts.get(number)
+        if context is None:
+            server: Address | None = verdict.values.get("server")
+            hub = self._hubs.default if server is None else self._hubs.hub(serverURL(server))
+            context = self._contexts[number] = RuleContext(hub, self._section)
+        return context
+
+    def closeAll(self, reason: str) -> None:
+        """End what the rules keep between requests."""
+        for context in self._contexts.values():
+            for kept in context.kept.values():
+                kept.closeAll(reason)
 
 
 def serverURL(server: Address) -> BrokerURL:
@@ -183,5 +195,7 @@ class Message(Resource):
     def render(self, request: Request) -> bytes:
         if self._bare:
             request.setResponseCode(self._status)
+            # What send: wrote may come from the client; addheader: can say that it is HTML.
+            request.setHeader(b"Content-Type", b"text/plain")
             return b""
         return answer(request, self._status, self._text)

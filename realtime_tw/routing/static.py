@@ -68,8 +68,8 @@ class StaticFiles:
             return os.path.realpath(root)
         found = contained(root, os.path.join(root, rest.lstrip("/")), self._safe)
         if found is not None and os.path.isdir(found):
-            candidates = (os.path.join(found, name) for name in self._index)
-            found = next((real for path in candidates if (real := contained(root, path, self._safe))), None)
+            candidates = (contained(root, os.path.join(found, name), self._safe) for name in self._index)
+            found = next((real for real in candidates if real is not None and os.path.isfile(real)), None)
         return found if found is not None and os.path.isfile(found) else None
 
 
@@ -82,6 +82,9 @@ def covers(entry: StaticMap, path: str) -> bool:
 def contained(root: str, path: str, alsoSafe: Iterable[str] = ()) -> str | None:
     """The real path, if it is below the real path of ``root`` or of another safe directory."""
     real = os.path.realpath(path)
+    if path.endswith("/") and not os.path.isdir(real):
+        # "/file/" must not be another name of "/file", which a rule may guard.
+        return None
     for directory in (root, *alsoSafe):
         base = os.path.realpath(directory)
         if real == base or real.startswith(base.rstrip("/") + "/"):

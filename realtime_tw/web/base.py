@@ -56,18 +56,19 @@ class Origins:
         :return: whether the request's origin, if it has one, is this site or an allowed one.
         """
         origin = request.getHeader(b"Origin")
-        if not self._allowed:
-            return origin is None or self._isOwn(request, origin)
-        request.responseHeaders.addRawHeader(b"Vary", b"Origin")
-        if origin is None:
-            return True
-        listed = origin.lower() in self._allowed
-        if listed:
+        if self._allowed:
+            request.responseHeaders.addRawHeader(b"Vary", b"Origin")
+        if origin is not None and origin.lower() in self._allowed:
             request.setHeader(b"Access-Control-Allow-Origin", origin)
             request.setHeader(b"Access-Control-Allow-Credentials", b"true")
-        elif self._any:
+        elif origin is not None and self._any:
             request.setHeader(b"Access-Control-Allow-Origin", b"*")
-        return listed or self._any or self._isOwn(request, origin)
+        return self.allows(request)
+
+    def allows(self, request: Request) -> bool:
+        """Whether the request's origin, if it has one, is this site or an allowed one."""
+        origin = request.getHeader(b"Origin")
+        return origin is None or self._any or origin.lower() in self._allowed or self._isOwn(request, origin)
 
     def preflight(self, request: Request, methods: Sequence[bytes]) -> None:
         """Answer an OPTIONS request's questions."""
@@ -120,6 +121,15 @@ class RealtimeResource(Resource):
         if not self.origins.apply(request) and self.strictOrigin:
             return answer(request, FORBIDDEN, "pages of this origin may not do this")
         return None
+
+    def wantsBody(self, request: Request) -> bool:
+        """
+        Whether the answer may depend on the request's body. When it does not, ``StreamingRequest`` has us answer
+        before the body comes.
+        """
+        if request.method == b"OPTIONS":
+            return True
+        return request.method in self.methods and (not self.strictOrigin or self.origins.allows(request))
 
     def respond(self, request: Request) -> bytes | int:
         """As ``IResource.render``."""

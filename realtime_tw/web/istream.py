@@ -112,7 +112,9 @@ class IStreamReceiver:
         if self._failed:
             return
         if not self._chunked:
-            self._publish(data)
+            # HTTP/2 clients end a body with an empty frame.
+            if data:
+                self._publish(data)
             return
         self._chunkSize += len(data)
         if self._chunkSize > self._resource.maxMessage:

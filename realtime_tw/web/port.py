@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from realtime_tw.errors import LimitExceeded
 from realtime_tw.web.connections import Connections, Lease
-from realtime_tw.web.site import HEADER_TIMEOUT, RealtimeSite
+from realtime_tw.web.site import RealtimeSite
 
 #: A first line, with what a read brought after it. 8 KiB is what servers commonly accept as a request line.
 MAX_FIRST_LINE = 8192
@@ -86,7 +86,7 @@ class FirstLine(Protocol, TimeoutMixin):
             lease.owner = self
 
     def connectionMade(self) -> None:
-        self.setTimeout(HEADER_TIMEOUT if self._refusal is None else REFUSAL_TIMEOUT)
+        self.setTimeout(self.factory.site.headerTimeout if self._refusal is None else REFUSAL_TIMEOUT)
 
     def dataReceived(self, data: bytes) -> None:
         data = self._buffer = self._buffer + data

@@ -141,7 +141,10 @@ class StreamingRequest(Request):
             self._receiver.serverStopping()
 
     def _answersEarly(self) -> bool:
-        return self._length != 0 and getattr(self._resource, "ignoresBody", False)
+        if self._length == 0:
+            return False
+        wantsBody = getattr(self._resource, "wantsBody", None)
+        return getattr(self._resource, "ignoresBody", False) or (wantsBody is not None and not wantsBody(self))
 
     def _expectNothing(self) -> None:
         # The channel answers "100 Continue" right after gotLength; a final answer must not be followed by it.
@@ -183,7 +186,8 @@ class StreamingRequest(Request):
         elif self._receiver is not None:
             self._receiver.bodyEnded()
         elif not self._discarding:
-            super().requestReceived(command, path, version)
+            # A routing table may have changed the method.
+            super().requestReceived(self.method, path, version)
 
     def process(self) -> None:
         if self.path == b"*":
@@ -315,6 +319,8 @@ class _ChunkBorders:
                 self._request.handleContentChunk(event.data)
                 if event.last:
                     self._request.chunkEnded()
+        if self._decoder.error is not None:
+            raise _MalformedChunkedDataError(str(self._decoder.error))
 
     def noMoreData(self) -> None:
         """Part of the decoder's contract in Twisted; the request hears of a lost connection by itself."""

@@ -16,6 +16,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from realtime_tw.web.connections import Lease
+from realtime_tw.web.http2 import RealtimeH2Connection
 from realtime_tw.web.request import MAX_BODY, StreamingRequest
 
 #: Seconds for a request's head to arrive completely. A browser sends it at once; the slowest mobile links need a few.
@@ -107,11 +108,35 @@ class RealtimeProtocol(_GenericHTTPChannelProtocol):
 
     lease: Lease | None = None
     _channel: Any
+    _negotiatedProtocol: Any
 
     def takeLease(self, lease: Lease) -> None:
         """Be the one who gives the lease back."""
         self.lease = self._channel.lease = lease
         lease.owner = self
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._negotiatedProtocol is None and getattr(self._channel.transport, "negotiatedProtocol", None) == b"h2":
+            self._switchToHTTP2()
+        super().dataReceived(data)
+
+    def _switchToHTTP2(self) -> None:
+        # As the base class does it, with a connection of ours.
+        before = self._channel
+        transport = before.transport
+        before._networkProducer.unregisterProducer()
+        before.setTimeout(None)
+        site: Any = self._site
+        channel: Any = RealtimeH2Connection(site.reactor)
+        channel.requestFactory = self._requestFactory
+        channel.site = site
+        channel.factory = self._factory
+        channel.timeOut = self._timeOut
+        channel.callLater = self._callLater
+        self._channel = channel
+        channel.makeConnection(transport)
+        before._networkProducer.registerProducer(channel, True)
+        self._negotiatedProtocol = b"h2"
 
     def connectionLost(self, reason: Failure) -> None:
         try:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.interfaces import ITransport
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
@@ -21,6 +20,7 @@ from realtime_tw.interfaces import IEncoding, ISink
 from realtime_tw.sinks import ConsumerSink, DirectSink, isDirect
 from realtime_tw.subscriber import DEFAULT_LIMIT, SlowPolicy, Subscriber
 from realtime_tw.web.encodings import ChunkedEncoding
+from realtime_tw.web.upgrade import canRelease, release
 
 __all__ = ["DetachedConnection", "detach", "startStream"]
 
@@ -89,8 +89,6 @@ class DetachedConnection:
         self.lease = lease
         self.hub: Hub | None = None
         self.subscriber: Subscriber | None = None
-        if lease is not None:
-            lease.owner = self
 
     def sink(self) -> ISink:
         """Where the stream's bytes go."""
@@ -125,52 +123,12 @@ def detach(request: Request) -> DetachedConnection | None:
 
     :return: the connection's new protocol, or None when the request must stay.
     """
-    channel: Any = request.channel
-    if (
-        not isinstance(channel, HTTPChannel)
-        or request.notifications
-        or request.producer is not None
-        or request._encoder is not None
-        or channel.requests != [request]
-        or not channel._handlingRequest
-    ):
+    if not canRelease(request):
         return None
-    transport: Any = channel.transport
-    direct = isDirect(transport)
-    if not direct and not isinstance(transport, TLSMemoryBIOProtocol):
-        return None
-    if channel.factory is not None:
-        channel.factory.log(request)
-    connection = DetachedConnection(transport, getattr(channel, "lease", None))
-    transport.unregisterProducer()
-    channel.setTimeout(None)
-    # Nothing of the channel and the request is used again. What ties them together is cut, so that they go now and
-    # not at some later garbage collection; the channel may still be in the middle of its dataReceived.
-    channel.clearLineBuffer()
-    channel.requests = []
-    channel._dataBuffer = []
-    abandoned: Any = channel
-    abandoned.lease = None
-    abandoned.transport = abandoned._networkProducer = _NoTransport()
-    released: Any = request
-    released.channel = released.transport = None
-    if request.content is not None:
-        request.content.close()
-    if direct:
-        transport.protocol = connection
-        # One string for all instead of one for each.
-        transport.logstr = "stream"
-    else:
-        transport.wrappedProtocol = connection
+    released = release(request)
+    connection = DetachedConnection(released.transport, released.lease)
+    released.giveTo(connection)
     return connection
-
-
-class _NoTransport:
-    """What is left to a channel whose connection was taken away."""
-
-    disconnecting = True
-
-    def pauseProducing(self) -> None: ...
 
 
 def requestSink(request: Request) -> ISink:
@@ -178,9 +136,7 @@ def requestSink(request: Request) -> ISink:
     channel: Any = request.channel
     http1 = isinstance(channel, HTTPChannel)
     if not http1:
-        # Twisted closes an HTTP/2 connection after a minute without frames, open streams or not; a stream may well be
-        # silent for longer.
-        channel._conn.setTimeout(None)
+        _keepOpen(request, channel._conn)
 
     def close() -> None:
         if getattr(request, "channel", None) is not None:
@@ -191,3 +147,22 @@ def requestSink(request: Request) -> ISink:
             (channel.transport if http1 else channel).abortConnection()
 
     return ConsumerSink(request, request.write, close, abort)
+
+
+def _keepOpen(request: Request, connection: Any) -> None:
+    """
+    Suspend the idle timeout of an HTTP/2 connection while it has streams.
+
+    Twisted closes the connection after a minute without frames, open streams or not; a stream may well be silent for
+    longer.
+    """
+    connection.openStreams = getattr(connection, "openStreams", 0) + 1
+    connection.setTimeout(None)
+    site: Any = request.site
+
+    def ended(_: object) -> None:
+        connection.openStreams -= 1
+        if not connection.openStreams and connection._stillProducing:
+            connection.setTimeout(site.timeOut)
+
+    request.notifyFinish().addBoth(ended)

@@ -61,6 +61,10 @@ class SubscribeResource(RealtimeResource):
             request.setHeader(b"Cache-Control", b"no-cache")
             # nginx would hold events back until its buffer is full.
             request.setHeader(b"X-Accel-Buffering", b"no")
+            if request._encoder is not None:
+                # A compressor around us would do so, too.
+                request._encoder = None
+                request.responseHeaders.removeHeader(b"Content-Encoding")
             if request.clientproto == b"HTTP/1.1":
                 request.setHeader(b"Connection", b"close")
                 request.channel.persistent = False

@@ -1,0 +1,183 @@
+"""
+Channels as Socket.IO events: what is published on a channel reaches every socket of a namespace as an event, and what
+clients send is published as JSON.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from realtime_tw.codec.socketio import encodeEvent, encodeJSON, eventPrefix, validJSON
+from realtime_tw.codec.websocket import isText
+from realtime_tw.errors import BrokerUnavailable
+from realtime_tw.hub import Hub
+from realtime_tw.interfaces import IEncoding, ISubscriber
+from realtime_tw.model import Message
+from realtime_tw.socketio.client import Socket
+from realtime_tw.socketio.server import ANY, NO_ANSWER, Namespace
+from realtime_tw.socketio.session import Session
+from realtime_tw.socketio.wire import Wire
+
+
+@implementer(IEncoding)
+@dataclass(frozen=True, slots=True)
+class EventEncoding:
+    """
+    One event per message, with one argument.
+
+    :ivar json: messages that are JSON become JSON values; otherwise they are text when they are UTF-8, and else binary.
+    """
+
+    wire: Wire
+    namespace: str
+    event: str
+    json: bool = False
+
+    heartbeat = b""
+
+    def encode(self, messages: Sequence[Message]) -> bytes:
+        prefix = eventPrefix(self.namespace, self.event)
+        return self.wire.join([self._one(prefix, message.payload) for message in messages])
+
+    def _one(self, prefix: bytes, payload: bytes) -> bytes:
+        if self.json and validJSON(payload):
+            return self.wire.text(b"%b%b]" % (prefix, payload))
+        if isText(payload):
+            return self.wire.text(b"%b%b]" % (prefix, encodeJSON(payload.decode())))
+        return self.wire.message(*encodeEvent(self.namespace, self.event, [payload]))
+
+    def frame(self, data: bytes) -> bytes:
+        return data
+
+    def farewell(self) -> bytes:
+        return b""
+
+
+@implementer(ISubscriber)
+class Outlet:
+    """
+    A socket as a subscriber of the hub.
+
+    :ivar deliver: the innermost method that takes bytes of this wire, so that a delivery passes through nothing else.
+    """
+
+    __slots__ = ("_held", "_mapping", "_session", "deliver", "encoding", "feed")
+
+    def __init__(self, mapping: "ChannelMapping", session: Session) -> None:
+        self._mapping = mapping
+        self._session = session
+        self._held: list[bytes] | None = None
+        self.feed: Any = None
+        self.encoding: IEncoding = mapping.encodingFor(session.wire)
+        self.deliver = session.deliverer()
+
+    def hold(self) -> None:
+        self._held = []
+        self.deliver = self._hold
+
+    def _hold(self, data: bytes) -> bool:
+        assert self._held is not None
+        self._held.append(data)
+        return True
+
+    def release(self, data: bytes) -> None:
+        held, self._held = self._held or [], None
+        self.deliver = self._session.deliverer()
+        for piece in [data, *held]:
+            if piece:
+                self.deliver(piece)
+
+    def wireChanged(self) -> None:
+        """The session goes on over another transport, and needs other bytes."""
+        hub, mapping = self._mapping.hub, self._mapping
+        # What was collected for the old wire goes out first, over the new one: sessions encode it anew.
+        hub.batchEnded()
+        hub.unsubscribe(self)
+        self.encoding = mapping.encodingFor(self._session.wire)
+        self.deliver = self._session.deliverer()
+        hub.subscribe(self, mapping.channels, retained=False)
+
+    def beat(self) -> None:
+        """Sessions have heartbeats of their own."""
+
+    def close(self, reason: str) -> None:
+        self._session.close(reason)
+
+
+class ChannelMapping:
+    """
+    :param namespace: whose sockets the events reach.
+    :param channels: whose messages become events; may be empty.
+    :param publish: the channel that clients' events go to, as JSON ``{"sid", "nsp", "event", "args"}``; or None.
+    :param event: the name of the events.
+    :param json: see :class:`EventEncoding`.
+    :param retained: send the channels' retained values to each new socket first.
+    """
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        hub: Hub,
+        channels: tuple[bytes, ...],
+        publish: bytes | None = None,
+        *,
+        event: str = "message",
+        json: bool = False,
+        retained: bool = True,
+    ) -> None:
+        self.hub = hub
+        self.channels = channels
+        self._namespace = namespace
+        self._publish = publish
+        self._event = event
+        self._json = json
+        self._retained = retained
+        self._encodings: dict[Wire, IEncoding] = {}
+        if channels:
+            namespace.authorize(lambda socket: hub.prepare(channels))
+            namespace.connected(self._connected)
+            namespace.disconnected(self._disconnected)
+        if publish is not None:
+            namespace.on(ANY)(self._received)
+
+    def encodingFor(self, wire: Wire) -> IEncoding:
+        """The encoding of a wire: one object for all clients, which share its bytes."""
+        encoding = self._encodings.get(wire)
+        if encoding is None:
+            encoding = self._encodings[wire] = EventEncoding(wire, self._namespace.name, self._event, self._json)
+        return encoding
+
+    def _connected(self, socket: Socket) -> None:
+        socket.outlet = Outlet(self, socket.client.session)
+        self.hub.subscribe(socket.outlet, self.channels, self._retained)
+
+    def _disconnected(self, socket: Socket, reason: str) -> None:
+        if socket.outlet is not None:
+            self.hub.unsubscribe(socket.outlet)
+
+    def _received(self, socket: Socket, event: str, *args: Any) -> "Deferred[Any]":
+        assert self._publish is not None
+        message = {"sid": socket.id, "nsp": self._namespace.name, "event": event, "args": [plain(arg) for arg in args]}
+        done = self.hub.publish(self._publish, encodeJSON(message))
+        # The acknowledgement says that the broker has it: without that there is none.
+        return done.addCallbacks(lambda _: None, self._failed)
+
+    def _failed(self, failure: Failure) -> object:
+        failure.trap(BrokerUnavailable)
+        return NO_ANSWER
+
+
+def plain(value: Any) -> Any:
+    """An argument as JSON can say it: binary becomes ``{"base64": ...}``."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
