@@ -19,6 +19,7 @@ LAYERS = {
     "realtime_tw.demo": 4,
     "realtime_tw.routing": 3,
     "realtime_tw.web": 2,
+    "realtime_tw.socketio": 2,
     "realtime_tw.hub": 1,
     "realtime_tw.hubs": 1,
     "realtime_tw.feed": 1,
@@ -31,10 +32,11 @@ LAYERS = {
     "realtime_tw.codec": 0,
     "realtime_tw.model": 0,
     "realtime_tw.errors": 0,
+    "realtime_tw.brokerurl": 0,
 }
 
 #: Above layer 0, but without Twisted all the same.
-PURE = ("realtime_tw.codec", "realtime_tw.model", "realtime_tw.errors", "realtime_tw.brokers.url")
+PURE = ("realtime_tw.codec", "realtime_tw.model", "realtime_tw.errors", "realtime_tw.brokerurl")
 
 #: Those modules of the routing language that may touch Twisted.
 ROUTING_WITH_TWISTED = {"actions", "resource", "static"}
