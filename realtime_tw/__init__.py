@@ -13,17 +13,21 @@ from realtime_tw.model import Message
 
 if TYPE_CHECKING:
     from realtime_tw.hub import Hub
+    from realtime_tw.socketio.engine import EngineIOResource
+    from realtime_tw.socketio.resource import SocketIOResource
     from realtime_tw.web.istream import IStreamResource
     from realtime_tw.web.publish import PublishResource
     from realtime_tw.web.request import StreamingRequest
     from realtime_tw.web.site import RealtimeSite
     from realtime_tw.web.subscribe import SSEResource, StreamResource
+    from realtime_tw.web.websocket import WebSocketResource
 
 __version__ = version("realtime_tw")
 
 __all__ = [
     "BrokerUnavailable",
     "ConfigError",
+    "EngineIOResource",
     "Hub",
     "IStreamResource",
     "LimitExceeded",
@@ -33,19 +37,24 @@ __all__ = [
     "RealtimeError",
     "RealtimeSite",
     "SSEResource",
+    "SocketIOResource",
     "StreamResource",
     "StreamingRequest",
+    "WebSocketResource",
     "__version__",
 ]
 
 _LAZY = {
+    "EngineIOResource": "realtime_tw.socketio.engine",
     "Hub": "realtime_tw.hub",
     "IStreamResource": "realtime_tw.web.istream",
     "PublishResource": "realtime_tw.web.publish",
     "RealtimeSite": "realtime_tw.web.site",
     "SSEResource": "realtime_tw.web.subscribe",
+    "SocketIOResource": "realtime_tw.socketio.resource",
     "StreamResource": "realtime_tw.web.subscribe",
     "StreamingRequest": "realtime_tw.web.request",
+    "WebSocketResource": "realtime_tw.web.websocket",
 }
 
 

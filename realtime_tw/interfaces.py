@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
 
-from realtime_tw.model import Message
+from realtime_tw.model import Message, Prefix
 
 
 class IReceiver(Interface):
@@ -62,15 +62,16 @@ class IBroker(Interface):
     def retained(channel: bytes) -> Deferred[bytes | None]:
         """Fires with the channel's retained value. Fails with ``BrokerUnavailable``."""
 
-    def subscribe(channel: bytes, receiver: IReceiver) -> Deferred[None]:
+    def subscribe(channel: bytes | Prefix, receiver: IReceiver) -> Deferred[None]:
         """
-        Hand the channel's messages to a receiver from now on, over any number of reconnections.
+        Hand the messages of a channel, or of all channels with a prefix, to a receiver from now on, over any number of
+        reconnections.
 
         :return: fires when the broker has confirmed it, which takes as long as the broker is away; fails with
             ``BrokerUnavailable`` when the broker refuses the channel.
         """
 
-    def unsubscribe(channel: bytes, receiver: IReceiver) -> None:
+    def unsubscribe(channel: bytes | Prefix, receiver: IReceiver) -> None:
         """Undo :meth:`subscribe`. Unknown pairs are ignored."""
 
 

@@ -14,3 +14,10 @@ class Message:
 
     channel: bytes
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """All channels whose names begin so: what a broker can be subscribed to in place of one channel."""
+
+    text: bytes

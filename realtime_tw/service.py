@@ -17,6 +17,7 @@ from twisted.application import strports
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.runner.procmon import ProcessMonitor
 from twisted.web.resource import IResource
@@ -41,6 +42,19 @@ STOP_TIMEOUT = 10.0
 #: Connections that the kernel keeps ready for us. After a restart all browsers come back within seconds, and one that
 #: finds Twisted's 50 places taken tries again a second later, then two, then four. The kernel's own limit still holds.
 BACKLOG = 4096
+
+
+class CannotStart(Exception, SystemExit):
+    """
+    Ends the process with status 1, and without a traceback since everything has been said.
+
+    twistd removes its pid file only after an ``Exception``, and a daemon passes on only that to the waiting parent,
+    which would wait for ever otherwise.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +149,8 @@ class RealtimeService(MultiService):
         for description in plan.endpoints:
             self._ports.append((description, _listener(description, factory, reactor)))
         self._programs = ProcessMonitor(reactor)
+        # Half of the time for a program to end by itself, the other half to see it killed.
+        self._programs.killTime = min(self._programs.killTime, self._stopTimeout / 2)
         if configuration is not None:
             for number, command in enumerate(configuration.daemons, 1):
                 self._programs.addProcess(f"daemon {number}", ["/bin/sh", "-c", command], env=dict(os.environ))
@@ -151,7 +167,7 @@ class RealtimeService(MultiService):
                 self._log.critical("{message}", message=message)
                 # twistd has put the log in the place of sys.stderr.
                 print(message, file=sys.__stderr__)
-                raise SystemExit(1) from error
+                raise CannotStart(message) from error
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -192,7 +208,22 @@ class RealtimeService(MultiService):
             self._log.warn("cut {left} connections that did not end in time", left=left)
         yield within(self.hubs.stop())
         self._programs.stopService()
+        yield within(self._programsEnded())
         yield within(maybeDeferred(super().stopService))
+
+    def _programsEnded(self) -> Deferred[None]:
+        """Fires when no supervised program is left; otherwise they would outlive us when they ignore SIGTERM."""
+        ended: Deferred[None] = Deferred(lambda _: look.stop())
+
+        def check() -> None:
+            if not self._programs.protocols:
+                look.stop()
+                ended.callback(None)
+
+        look = LoopingCall(check)
+        look.clock = self._reactor
+        look.start(0.05)
+        return ended
 
 
 def _listener(description: str, factory: PortFactory, reactor: Any) -> Service:

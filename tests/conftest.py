@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,39 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 def chromium() -> str:
     """The browser's path."""
     return program("chromium")
+
+
+#: Packages of npm that tests run: the official Socket.IO clients of every supported version, server and emitter.
+NODE_PACKAGES = (
+    "socket.io-client@4",
+    "sio3@npm:socket.io-client@3",
+    "sio2@npm:socket.io-client@2",
+    "socket.io@4",
+    "@socket.io/redis-emitter@5",
+    "@socket.io/redis-adapter@8",
+    "ioredis@5",
+)
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which Node finds :data:`NODE_PACKAGES`; without Node or a registry its tests are skipped."""
+    npm = program("npm")
+    program("node")
+    directory = tmp_path_factory.mktemp("node")
+    (directory / "package.json").write_text("{}")
+    done = subprocess.run(
+        [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", *NODE_PACKAGES],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if done.returncode:
+        if os.environ.get("CI"):
+            pytest.fail(f"npm install: {done.stderr}", pytrace=False)
+        pytest.skip("npm cannot install packages here")
+    return directory
 
 
 def program(name: str) -> str:

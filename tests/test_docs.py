@@ -26,7 +26,7 @@ from realtime_tw.counters import Counters
 from realtime_tw.errors import ConfigError
 from realtime_tw.hub import Hub
 from realtime_tw.routing import compat, conditions, expand, functions, rules, settings, verbs
-from realtime_tw.routing.actions import ACTIONS
+from realtime_tw.routing.actions import ACTIONS, RuleContext
 from realtime_tw.routing.arguments import Key, Kind
 from realtime_tw.routing.ini import IniFile
 from realtime_tw.routing.options import Configuration, _Collector, loadConfiguration
@@ -236,7 +236,7 @@ class CompletenessTests(SynchronousTestCase):
             values = {key.name: key.default for key in action.spec.keys}
             values.update({key.name: (b"x",) if key.kind is Kind.CHANNELS else b"x" for key in action.spec.keys[1:2]})
             values.update({key.name: b"x" for key in action.spec.keys if key.required and key.kind is Kind.TEXT})
-            resource = action.build(Hub(), values)
+            resource = action.build(RuleContext(Hub()), values)
             assert isinstance(resource, RealtimeResource)
             section = sectionOf(ROUTING, f"`{name}`")
             if name != "sseraw":  # "as sse"

@@ -11,6 +11,7 @@ from realtime_tw.counters import Counters
 from realtime_tw.errors import BrokerUnavailable
 from realtime_tw.hub import MAX_BATCH, PREPARE_TIMEOUT, Hub, channelName
 from realtime_tw.interfaces import IBroker, IEncoding, IReceiver
+from realtime_tw.model import Message, Prefix
 from realtime_tw.subscriber import Subscriber
 from tests.doubles import FakeSink, LineEncoding
 
@@ -21,18 +22,18 @@ class SlowBroker(MemoryBroker):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self.subscriptions: list[tuple[bytes, Deferred[None]]] = []
+        self.subscriptions: list[tuple[bytes | Prefix, Deferred[None]]] = []
         self.lookups: list[Deferred[bytes | None]] = []
-        self.log: list[tuple[str, bytes]] = []
+        self.log: list[tuple[str, bytes | Prefix]] = []
 
-    def subscribe(self, channel: bytes, receiver: IReceiver) -> Deferred[None]:
+    def subscribe(self, channel: bytes | Prefix, receiver: IReceiver) -> Deferred[None]:
         super().subscribe(channel, receiver)
         self.log.append(("subscribe", channel))
         confirmed: Deferred[None] = Deferred()
         self.subscriptions.append((channel, confirmed))
         return confirmed
 
-    def unsubscribe(self, channel: bytes, receiver: IReceiver) -> None:
+    def unsubscribe(self, channel: bytes | Prefix, receiver: IReceiver) -> None:
         super().unsubscribe(channel, receiver)
         self.log.append(("unsubscribe", channel))
 
@@ -197,8 +198,6 @@ class HubTests(SynchronousTestCase):
         self.join(b"a")
         for payload in (b"old", b"older"):
             self.hub.broker.publish(b"a", payload)
-        from realtime_tw.model import Message
-
         self.hub.messageReceived(Message(b"a", b"early"))
         _, late = self.join(b"a", retained=False)
         self.hub.batchEnded()

@@ -207,7 +207,10 @@ def printReport(plan: Plan, results: dict[str, Results], cores: Cores) -> None:
             "Resident memory of the server's processes, without the kernel's socket buffers.",
         ],
     }
-    sections = ["# Fan-out of Server-Sent Events", *(text for part in plan.parts for text in said[part])]
+    sections = [
+        "# Fan-out: Server-Sent Events, WebSocket, Socket.IO",
+        *(text for part in plan.parts for text in said[part]),
+    ]
     sections += ["## Machine", "\n".join(f"- {line}" for line in describeMachine(cores))]
     print("\n\n".join(sections), flush=True)
 

@@ -1,7 +1,7 @@
 /*
- * The subscribers of the fan-out benchmark: N Server-Sent Events connections in one epoll loop.
+ * The subscribers of the fan-out benchmark: N connections in one epoll loop.
  *
- *   client PORT PATH
+ *   client PORT PATH PROTOCOL      PROTOCOL is one of sse, websocket, socket.io
  *
  * Commands come as lines on stdin, answers leave as lines on stdout; end of file on stdin ends the program.
  *
@@ -20,6 +20,10 @@
  *
  * Chunk framing is not decoded: it stands between payloads, never inside one, in every server measured here; a payload
  * that is not whole has no "$" at its end and is counted as corrupt. A payload split over two reads is carried over.
+ *
+ * WebSocket frames are decoded (RFC 6455, unmasked, as servers send them): pings are answered, a close ends the
+ * connection. Over them, socket.io is Engine.IO 4 carrying Socket.IO 5: "40" connects, "2" is answered with "3". What
+ * is sent is masked with zeros, which the standard allows and which costs nothing.
  *
  * The program is meant to be cheap: it shares the machine with what it measures.
  */
@@ -47,25 +51,28 @@ enum {
     payloadSize = 100,
     headLimit = 8192,      /* a response head longer than this is a fault of the server */
     readSize = 256 * 1024, /* one read; more stays in the socket until the next turn */
+    frameLimit = 1024,     /* a WebSocket frame longer than this is a fault of the server, or of this program */
     connectWindow = 32,    /* connections under way at once: Twisted's backlog is 50 */
     perAddress = 20000,    /* connections from one 127.0.0.x: below the 28 k ephemeral ports */
     subBuckets = 64,       /* histogram cells per power of two: 1.6 % wide */
     bucketCount = 64 * subBuckets
 };
 
-enum state { connecting, awaitingHead, subscribed, closed };
+enum state { connecting, awaitingHead, awaitingConnect, subscribed, closed };
+enum protocol { sse, websocket, socketio };
 
 struct connection {
     int fd;
     enum state state;
     uint64_t next;     /* the sequence number it must receive next */
     size_t carrySize;  /* bytes of a beginning marker or payload, kept from the last read */
-    char *carry;       /* payloadSize bytes once subscribed; headLimit bytes before */
+    char *carry;       /* payloadSize or frameLimit bytes once the head is there; headLimit bytes before */
 };
 
 static struct sockaddr_in serverAddress;
 static char request[2048];
 static size_t requestSize;
+static enum protocol protocol;
 static int poller;
 
 static struct connection **connections;
@@ -289,6 +296,81 @@ static void scan(struct connection *c, const char *start, const char *end, uint6
     memcpy(c->carry, hit, c->carrySize);
 }
 
+/* ---- WebSocket ---- */
+
+static void becomeReady(struct connection *c) {
+    c->state = subscribed;
+    c->next = endSequence; /* a subscriber that came during a run owes nothing of it */
+    inFlight--;
+    ready++;
+}
+
+/* One masked frame of at most 125 bytes; 0 when it did not fit into the socket. */
+static int sendFrame(struct connection *c, int opcode, const char *payload, size_t size) {
+    char frame[6 + 125] = {(char)(0x80 | opcode), (char)(0x80 | size)};
+    if (size > 125) return 0;
+    memcpy(frame + 6, payload, size);
+    return send(c->fd, frame, 6 + size, MSG_NOSIGNAL) == (ssize_t)(6 + size);
+}
+
+/* Returns 0 when the connection is to end. */
+static int receiveFrame(struct connection *c, int opcode, const char *payload, size_t size, uint64_t time) {
+    if (opcode == 8) return 0;
+    if (opcode == 9) return sendFrame(c, 10, payload, size);
+    if (opcode > 2) return 1;
+    if (protocol == socketio) {
+        if (size == 1 && *payload == '2') return sendFrame(c, 1, "3", 1);
+        if (c->state == awaitingConnect) {
+            if (size >= 2 && !memcmp(payload, "40", 2)) becomeReady(c);
+            return 1;
+        }
+    }
+    const char *hit = memmem(payload, size, MARKER, markerSize);
+    if (!hit) return 1;
+    if (payload + size - hit < payloadSize) corrupt++;
+    else deliver(c, hit, time);
+    return 1;
+}
+
+static void giveUp(struct connection *c, const char *what) {
+    if (c->state == subscribed) drop(c, 1);
+    else fail(c, what);
+}
+
+static void readFrames(struct connection *c, const char *start, const char *end, uint64_t time) {
+    const unsigned char *head;
+    while (end - start >= 2) {
+        head = (const unsigned char *)start;
+        size_t size = head[1] & 0x7f, headSize = 2;
+        if (size == 126) {
+            if (end - start < 4) break;
+            size = (size_t)head[2] << 8 | head[3];
+            headSize = 4;
+        }
+        if (head[1] >= 127 || size > frameLimit - headSize) { /* masked, or too long */
+            errno = EPROTO;
+            giveUp(c, "frame");
+            return;
+        }
+        if ((size_t)(end - start) < headSize + size) break;
+        if (!receiveFrame(c, head[0] & 0x0f, start + headSize, size, time)) {
+            errno = 0;
+            giveUp(c, "frame");
+            return;
+        }
+        start += headSize + size;
+    }
+    c->carrySize = (size_t)(end - start);
+    memcpy(c->carry, start, c->carrySize);
+}
+
+/* ---- reading ---- */
+
+static void readBody(struct connection *c, const char *start, const char *end, uint64_t time) {
+    if (protocol == sse) scan(c, start, end, time);
+    else readFrames(c, start, end, time);
+}
+
 static void readHead(struct connection *c, char *start, char *end) {
     char *stop = memmem(start, (size_t)(end - start), "\r\n\r\n", 4);
     if (!stop) {
@@ -301,19 +383,25 @@ static void readHead(struct connection *c, char *start, char *end) {
         memcpy(c->carry, start, c->carrySize);
         return;
     }
-    if (end - start < 12 || memcmp(start, "HTTP/1.", 7) || memcmp(start + 8, " 200", 4)) {
+    const char *status = protocol == sse ? " 200" : " 101";
+    if (end - start < 12 || memcmp(start, "HTTP/1.", 7) || memcmp(start + 8, status, 4)) {
         errno = EPROTO;
         say("error answer: %.*s", (int)strcspn(start, "\r"), start);
         fail(c, "status");
         return;
     }
-    c->state = subscribed;
-    c->carry = need(realloc(c->carry, payloadSize));
-    c->next = endSequence; /* a subscriber that came during a run owes nothing of it */
-    inFlight--;
-    ready++;
+    c->carry = need(realloc(c->carry, protocol == sse ? payloadSize : frameLimit));
+    c->carrySize = 0;
+    if (protocol != socketio) {
+        becomeReady(c);
+    } else if (sendFrame(c, 1, "40", 2)) {
+        c->state = awaitingConnect;
+    } else {
+        fail(c, "connect packet");
+        return;
+    }
     bodyBytes += (uint64_t)(end - stop - 4);
-    scan(c, stop + 4, end, now());
+    readBody(c, stop + 4, end, now());
 }
 
 static void readable(struct connection *c) {
@@ -323,16 +411,16 @@ static void readable(struct connection *c) {
     if (size <= 0) {
         if (size == 0) errno = 0;
         if (c->state == subscribed) drop(c, size < 0);
-        else fail(c, "response head");
+        else fail(c, c->state == awaitingHead ? "response head" : "connect packet");
         return;
     }
     char *start = place - c->carrySize;
     memcpy(start, c->carry, c->carrySize);
-    if (c->state == subscribed) {
-        bodyBytes += (uint64_t)size;
-        scan(c, start, place + size, now());
-    } else {
+    if (c->state == awaitingHead) {
         readHead(c, start, place + size);
+    } else {
+        bodyBytes += (uint64_t)size;
+        readBody(c, start, place + size, now());
     }
 }
 
@@ -404,15 +492,21 @@ static void readCommands(void) {
 
 int main(int argc, char **argv) {
     struct epoll_event events[512], control = {.events = EPOLLIN, .data.ptr = NULL};
-    if (argc != 3) {
-        fprintf(stderr, "usage: client PORT PATH\n");
+    static const char *const protocols[] = {"sse", "websocket", "socket.io"};
+    while (argc == 4 && protocol <= socketio && strcmp(argv[3], protocols[protocol])) protocol++;
+    if (argc != 4 || protocol > socketio) {
+        fprintf(stderr, "usage: client PORT PATH sse|websocket|socket.io\n");
         return 2;
     }
     serverAddress.sin_family = AF_INET;
     serverAddress.sin_port = htons((uint16_t)atoi(argv[1]));
     serverAddress.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int size = snprintf(request, sizeof request,
-                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nAccept: text/event-stream\r\n\r\n", argv[2], argv[1]);
+    const char *headers = protocol == sse ? "Accept: text/event-stream\r\n"
+                                          : "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                                            "Sec-WebSocket-Version: 13\r\n"
+                                            "Sec-WebSocket-Key: ZmFub3V0IGJlbmNobWFyaw==\r\n";
+    int size = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n%s\r\n", argv[2], argv[1],
+                        headers);
     if (size < 0 || (size_t)size >= sizeof request) {
         fprintf(stderr, "client: the path is too long\n");
         return 2;

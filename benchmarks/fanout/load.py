@@ -89,11 +89,12 @@ class Load:
     One process full of subscribers.
 
     :param program: the compiled ``client.c``.
+    :param protocol: ``sse``, ``websocket`` or ``socket.io``.
     """
 
-    def __init__(self, program: Path, port: int, path: str) -> None:
+    def __init__(self, program: Path, port: int, path: str, protocol: str) -> None:
         self._process = subprocess.Popen(
-            [str(program), str(port), path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            [str(program), str(port), path, protocol], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from .native import nodeVersions
+
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 HAS_SCHEDSTAT = Path("/proc/self/schedstat").exists()
 
@@ -185,7 +187,9 @@ def describeMachine(cores: Cores) -> list[str]:
         clock = "/proc/PID/task/*/schedstat, nanoseconds"
     else:
         clock = f"/proc/PID/stat, ticks of {TICK_NS // 1_000_000} ms"
-    packages = ", ".join(f"{name} {_packageVersion(name)}" for name in ("Twisted", "hiredis", "realtime_tw"))
+    packages = ", ".join(
+        f"{name} {_packageVersion(name)}" for name in ("Twisted", "autobahn", "hiredis", "realtime_tw")
+    )
     return [
         f"date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         f"machine: {_processor()}, {os.cpu_count()} cores, Linux {platform.release()}",
@@ -194,6 +198,7 @@ def describeMachine(cores: Cores) -> list[str]:
         f"Python {platform.python_version()}, {packages}",
         _firstLine("redis-server", "--version"),
         _firstLine("nginx", "-v"),
+        f"node {_firstLine('node', '--version')}: {nodeVersions()}",
         _firstLine("cc", "--version"),
         f"load average at the end: {os.getloadavg()[0]:.2f}",
     ]

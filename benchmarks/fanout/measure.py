@@ -208,7 +208,7 @@ def session(server: Server, place: Workplace, client: Path) -> Iterator[Session]
     :param client: the compiled ``client.c``.
     """
     with server.running(place) as running:
-        load = Load(client, running.port, server.path)
+        load = Load(client, running.port, server.path, server.protocol)
         try:
             yield Session(running, load)
         finally:

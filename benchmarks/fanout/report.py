@@ -182,23 +182,58 @@ class Target:
 
 
 def targets(results: dict[str, Results]) -> list[Target]:
-    """What realtime_tw with Redis has to reach; a run with faults has reached nothing."""
-    redis, floor = results.get("redis"), results.get("floor")
-    faultless = (
-        redis is not None and not redis.failure and not any(run.faults for run in redis.single + redis.pipelined)
-    )
-    tested = redis if faultless else None
-    slow, fast = (redis.paced.get(rate) if redis else None for rate in (100, 2000))
-    memory = redis.memory if redis else None
+    """What the rows of realtime_tw that were asked for have to reach."""
+    found: list[Target] = []
+    for name, promises in (("redis", _sse), ("websocket", _webSocket), ("socket.io", _socketIO)):
+        if name in results:
+            found += promises(results[name], results)
+    return found
+
+
+def _sse(row: Results, others: dict[str, Results]) -> list[Target]:
+    slow, fast = (row.paced.get(rate) for rate in (100, 2000))
     return [
-        Target("one at a time, times the floor", ratio(tested, floor, ofSingle), 1.35),
-        Target("one at a time, times plain Twisted", ratio(tested, results.get("plain"), ofSingle), 0.5),
-        Target("one at a time, times nchan", ratio(tested, results.get("nchan"), ofSingle), 1.0),
-        Target("pipelined, times the floor", ratio(tested, floor, ofPipelined), 0.12),
-        Target("100 messages/s, p99 ms", _latency(slow), 40.0),
-        Target("2,000 messages/s, p99 ms, everything delivered", _latency(fast), 100.0),
-        Target("KiB per idle subscriber", memory.idle / 1024 if memory and not memory.faults else None, 4.0),
+        _times(row, others, "floor", 1.35),
+        _times(row, others, "plain", 0.5),
+        _times(row, others, "nchan", 1.0),
+        _times(row, others, "floor", 0.12, ofPipelined),
+        Target(f"{row.label}: 100 messages/s, p99 ms", _latency(slow), 40.0),
+        Target(f"{row.label}: 2,000 messages/s, p99 ms, everything delivered", _latency(fast), 100.0),
+        _idle(row, 4.0),
     ]
+
+
+def _webSocket(row: Results, others: dict[str, Results]) -> list[Target]:
+    return [
+        _times(row, others, "floor", 1.35),
+        _times(row, others, "nchan-websocket", 1.0),
+        _times(row, others, "ws", 0.6),
+        _times(row, others, "floor", 0.15, ofPipelined),
+        _idle(row, 10.0),
+    ]
+
+
+def _socketIO(row: Results, others: dict[str, Results]) -> list[Target]:
+    return [
+        _times(row, others, "node-socket.io", 0.5),
+        _times(row, others, "floor", 0.15, ofPipelined),
+        _idle(row, 14.0),
+    ]
+
+
+def _times(row: Results, others: dict[str, Results], base: str, limit: float, part: Part = ofSingle) -> Target:
+    """A cost as a multiple of another server's; a run with faults has reached nothing."""
+    other = others.get(base)
+    faultless = not row.failure and not any(run.faults for run in row.single + row.pipelined)
+    how = "one at a time" if part is ofSingle else "pipelined"
+    promise = f"{row.label}: {how}, times {other.label if other else base}"
+    return Target(promise, ratio(row, other, part) if faultless else None, limit)
+
+
+def _idle(row: Results, limit: float) -> Target:
+    memory = row.memory
+    measured = memory.idle / 1024 if memory and not memory.faults else None
+    return Target(f"{row.label}: KiB per idle subscriber", measured, limit)
 
 
 def _latency(pace: Pace | None) -> float | None:

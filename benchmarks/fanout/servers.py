@@ -1,5 +1,5 @@
 """
-The five servers: how each is started on its core, how a message gets into it, and how it is ended.
+The servers: how each is started on its core, how a message gets into it, and how it is ended.
 
 Every server is a process of its own on a free port of 127.0.0.1, with its files in the benchmark's temporary
 directory; it is ended by its own handle.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .machine import Cores, ProcessTree, freePort
-from .native import compileProgram
+from .native import NodeError, compileProgram, nodeProgram
 from .publishers import HttpPublisher, LinePublisher, Publisher, RedisPublisher
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -92,11 +92,13 @@ class Server:
 
     :cvar name: for the command line.
     :cvar label: for the tables.
+    :cvar path: where subscribers go; ``protocol``: what they speak, in the words of ``client.c``.
     """
 
     name = ""
     label = ""
     path = "/events"
+    protocol = "sse"
 
     def unavailable(self) -> str:
         """Why it cannot be measured here; empty when it can."""
@@ -158,6 +160,7 @@ class RealtimeRedis(Server):
 
     name = "redis"
     label = "realtime_tw, Redis"
+    route = "^/events$ sse:subscribe=bench"
 
     def unavailable(self) -> str:
         if not _twistd().exists():
@@ -175,7 +178,7 @@ class RealtimeRedis(Server):
         routes.write_text(
             "[realtime]\n"
             f"broker = {self.broker(place)}\n"
-            "route = ^/events$ sse:subscribe=bench\n"
+            f"route = {self.route}\n"
             "route = ^/publish$ publish:channel=bench\n"
         )
         listen = f"tcp:{port}:interface=127.0.0.1"
@@ -199,6 +202,26 @@ class RealtimeEmbedded(RealtimeRedis):
 
     def connectPublisher(self, port: int, directory: Path, place: Workplace) -> Publisher:
         return HttpPublisher(port, "/publish")
+
+
+class RealtimeWebSocket(RealtimeRedis):
+    """The same messages over WebSocket."""
+
+    name = "websocket"
+    label = "realtime_tw WebSocket, Redis"
+    path = "/websocket"
+    protocol = "websocket"
+    route = "^/websocket$ websocket:subscribe=bench"
+
+
+class RealtimeSocketIO(RealtimeRedis):
+    """The same messages as Socket.IO events, over WebSocket."""
+
+    name = "socket.io"
+    label = "realtime_tw Socket.IO, Redis"
+    path = "/socket.io/?EIO=4&transport=websocket"
+    protocol = "socket.io"
+    route = "^/socket\\.io/ socket.io:subscribe=bench"
 
 
 class PlainTwisted(Server):
@@ -253,6 +276,12 @@ http {{
             nchan_subscriber_timeout 0;
             nchan_eventsource_ping_interval 0;
         }}
+        location = /websocket {{
+            nchan_subscriber websocket;
+            nchan_channel_id bench;
+            nchan_subscriber_first_message newest;
+            nchan_subscriber_timeout 0;
+        }}
         location = /publish {{
             nchan_publisher;
             nchan_channel_id bench;
@@ -296,6 +325,50 @@ class Nchan(Server):
         return next(filter(Path.exists, candidates), None)
 
 
+class NchanWebSocket(Nchan):
+    """The same over WebSocket."""
+
+    name = "nchan-websocket"
+    label = "nchan WebSocket"
+    path = "/websocket"
+    protocol = "websocket"
+
+
+class NodeWs(Server):
+    """Node with the WebSocket server that most others there are built on."""
+
+    name = "ws"
+    label = "Node `ws`, Redis"
+    path = "/"
+    protocol = "websocket"
+    script = "ws.js"
+
+    def unavailable(self) -> str:
+        if not shutil.which("redis-server"):
+            return "redis-server is not installed"
+        try:
+            nodeProgram(self.script)
+        except NodeError as error:
+            return str(error)
+        return ""
+
+    def command(self, port: int, directory: Path, place: Workplace) -> list[str]:
+        return [*nodeProgram(self.script), str(port), str(place.redisPort), "bench"]
+
+    def connectPublisher(self, port: int, directory: Path, place: Workplace) -> Publisher:
+        return RedisPublisher(place.redisPort, b"bench")
+
+
+class NodeSocketIO(NodeWs):
+    """The reference implementation of Socket.IO."""
+
+    name = "node-socket.io"
+    label = "Node `socket.io`, Redis"
+    path = "/socket.io/?EIO=4&transport=websocket"
+    protocol = "socket.io"
+    script = "socketio.js"
+
+
 def _twistd() -> Path:
     """The ``twistd`` that belongs to this interpreter."""
     return Path(sys.executable).with_name("twistd")
@@ -325,4 +398,15 @@ def runningRedis(directory: Path) -> Iterator[int]:
 
 
 #: Every row, in the order of the tables.
-SERVERS: tuple[Server, ...] = (Floor(), RealtimeRedis(), RealtimeEmbedded(), PlainTwisted(), Nchan())
+SERVERS: tuple[Server, ...] = (
+    Floor(),
+    RealtimeRedis(),
+    RealtimeEmbedded(),
+    PlainTwisted(),
+    Nchan(),
+    RealtimeWebSocket(),
+    NchanWebSocket(),
+    NodeWs(),
+    RealtimeSocketIO(),
+    NodeSocketIO(),
+)

@@ -9,6 +9,7 @@ Importing this module installs a reactor (txredisapi does).
 """
 
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from realtime_tw.errors import BrokerUnavailable
+from realtime_tw.model import Prefix
 
 #: Seconds between two looks at a connection. One that has brought nothing since the last look, though it was asked
 #: for an answer, is dead: a half-open connection is noticed within twice this time.
@@ -37,6 +39,9 @@ FIRST_DELAY, LONGEST_DELAY, GROWTH = 0.1, 1.2, 1.8
 
 #: The share of a delay that is random, so that a thousand processes do not knock at once.
 JITTER = 0.25
+
+# What is special in a Redis pattern.
+_GLOB = re.compile(rb"[\\*?\[\]]")
 
 
 class LinkOwner(Protocol):
@@ -274,31 +279,41 @@ class PublisherLink(Link):
 
 class SubscriberLink(Link):
     """
-    Subscribes, and hands messages straight to its owner: ``messageArrived(channel, payload)`` for each, then
-    ``readEnded()`` once per read; ``subscribed(channel)`` or ``refused(channel, why)`` for each subscription.
+    Subscribes, and hands messages straight to its owner: ``messageArrived(channel, payload)`` for each (with the
+    prefix, for one that a prefix has brought), then ``readEnded()`` once per read; ``subscribed(channel)`` or
+    ``refused(channel, why)`` for each subscription.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._sent: deque[tuple[bytes, bytes]] = deque()
+        self._sent: deque[tuple[bytes, bytes | Prefix]] = deque()
+        self._prefixes: dict[bytes, Prefix] = {}
 
-    def subscribeTo(self, channels: Iterable[bytes]) -> None:
+    def subscribeTo(self, channels: Iterable[bytes | Prefix]) -> None:
         # One command for each: an ACL that denies one channel refuses the whole command.
         self._command(b"SUBSCRIBE", channels)
 
-    def unsubscribeFrom(self, channels: Iterable[bytes]) -> None:
+    def unsubscribeFrom(self, channels: Iterable[bytes | Prefix]) -> None:
         self._command(b"UNSUBSCRIBE", channels)
 
-    def _command(self, verb: bytes, channels: Iterable[bytes]) -> None:
+    def _command(self, verb: bytes, channels: Iterable[bytes | Prefix]) -> None:
         pieces = []
         for channel in channels:
             self._sent.append((verb, channel))
-            pieces.append(packed((verb, channel)))
+            if isinstance(channel, Prefix):
+                pattern = _GLOB.sub(rb"\\\g<0>", channel.text) + b"*"
+                self._prefixes[pattern] = channel
+                pieces.append(packed((b"P" + verb, pattern)))
+            else:
+                pieces.append(packed((verb, channel)))
         self.transport.write(b"".join(pieces))
 
     def replied(self, reply: Any) -> None:
         if type(reply) is list and len(reply) == 3 and reply[0] == b"message":
             self.factory.owner.messageArrived(reply[1], reply[2])
+            return
+        if type(reply) is list and len(reply) == 4 and reply[0] == b"pmessage":
+            self.factory.owner.messageArrived(reply[2], reply[3], self._prefixes.get(reply[1]))
             return
         if not self._sent:
             self.transport.abortConnection()

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from realtime_tw.interfaces import IBroker, IReceiver
-from realtime_tw.model import Message
+from realtime_tw.model import Message, Prefix
 
 
 @implementer(IBroker)
@@ -23,7 +23,8 @@ class MemoryBroker:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._receivers: dict[bytes, list[IReceiver]] = {}
+        self._receivers: dict[bytes | Prefix, list[IReceiver]] = {}
+        self._prefixes: list[Prefix] = []
         self._retained: dict[bytes, bytes] = {}
         self._queue: list[Message] = []
         self.pendingBytes = 0
@@ -38,7 +39,7 @@ class MemoryBroker:
     def publish(self, channel: bytes, payload: bytes, retain: bool = False) -> Deferred[int]:
         if retain:
             self._retained[channel] = payload
-        receivers = self._receivers.get(channel)
+        receivers = self._receiversOf(channel)
         if not receivers:
             return succeed(0)
         if not self._queue:
@@ -54,18 +55,27 @@ class MemoryBroker:
     def retained(self, channel: bytes) -> Deferred[bytes | None]:
         return succeed(self._retained.get(channel))
 
-    def subscribe(self, channel: bytes, receiver: IReceiver) -> Deferred[None]:
+    def subscribe(self, channel: bytes | Prefix, receiver: IReceiver) -> Deferred[None]:
+        if isinstance(channel, Prefix) and channel not in self._receivers:
+            self._prefixes.append(channel)
         receivers = self._receivers.setdefault(channel, [])
         if receiver not in receivers:
             receivers.append(receiver)
         return succeed(None)
 
-    def unsubscribe(self, channel: bytes, receiver: IReceiver) -> None:
+    def unsubscribe(self, channel: bytes | Prefix, receiver: IReceiver) -> None:
         receivers = self._receivers.get(channel, [])
         if receiver in receivers:
             receivers.remove(receiver)
-        if not receivers:
-            self._receivers.pop(channel, None)
+        if not receivers and self._receivers.pop(channel, None) is not None and isinstance(channel, Prefix):
+            self._prefixes.remove(channel)
+
+    def _receiversOf(self, channel: bytes) -> tuple[IReceiver, ...]:
+        receivers = tuple(self._receivers.get(channel, ()))
+        for prefix in self._prefixes:
+            if channel.startswith(prefix.text):
+                receivers += tuple(self._receivers[prefix])
+        return receivers
 
     def _turn(self) -> None:
         # What receivers publish while they are called belongs to the next turn.
@@ -73,7 +83,7 @@ class MemoryBroker:
         self.pendingBytes = 0
         touched: dict[int, IReceiver] = {}
         for message in queue:
-            for receiver in tuple(self._receivers.get(message.channel, ())):
+            for receiver in self._receiversOf(message.channel):
                 receiver.messageReceived(message)
                 touched[id(receiver)] = receiver
         for receiver in touched.values():

@@ -25,7 +25,7 @@ from realtime_tw.brokers.connections import Link, LinkFactory, PublisherLink, Su
 from realtime_tw.brokerurl import BrokerURL
 from realtime_tw.errors import BrokerUnavailable, ConfigError
 from realtime_tw.interfaces import IBroker, IReceiver
-from realtime_tw.model import Message
+from realtime_tw.model import Message, Prefix
 
 #: Unanswered publishes, in bytes. Redis answers within a millisecond unless it is blocked; beyond this it is hopeless
 #: and the publishers are told so.
@@ -90,11 +90,11 @@ class RedisBroker:
         self._publisher: PublisherLink | None = None
         self._subscriber: SubscriberLink | None = None
         self._factories: list[LinkFactory] = []
-        self._receivers: dict[bytes, list[IReceiver]] = {}
-        self._confirmed: set[bytes] = set()
-        self._waiting: dict[bytes, list[Deferred[None]]] = {}
+        self._receivers: dict[bytes | Prefix, list[IReceiver]] = {}
+        self._confirmed: set[bytes | Prefix] = set()
+        self._waiting: dict[bytes | Prefix, list[Deferred[None]]] = {}
         # After a reconnection: the subscriptions that Redis has neither confirmed nor refused yet.
-        self._unanswered: set[bytes] = set()
+        self._unanswered: set[bytes | Prefix] = set()
         self._touched: dict[int, IReceiver] = {}
         self._lost = False
         self._own: dict[bytes, bytes] = {}
@@ -183,7 +183,7 @@ class RedisBroker:
         self._lookups.setdefault(channel, []).append(value)
         return value
 
-    def subscribe(self, channel: bytes, receiver: IReceiver) -> Deferred[None]:
+    def subscribe(self, channel: bytes | Prefix, receiver: IReceiver) -> Deferred[None]:
         receivers = self._receivers.get(channel)
         if receivers is None:
             receivers = self._receivers[channel] = []
@@ -197,7 +197,7 @@ class RedisBroker:
         self._waiting.setdefault(channel, []).append(waiting)
         return waiting
 
-    def unsubscribe(self, channel: bytes, receiver: IReceiver) -> None:
+    def unsubscribe(self, channel: bytes | Prefix, receiver: IReceiver) -> None:
         receivers = self._receivers.get(channel)
         if receivers is None or receiver not in receivers:
             return
@@ -243,9 +243,9 @@ class RedisBroker:
                 delay=delay,
             )
 
-    def messageArrived(self, channel: bytes, payload: bytes) -> None:
+    def messageArrived(self, channel: bytes, payload: bytes, prefix: Prefix | None = None) -> None:
         message = Message(channel, payload)
-        for receiver in self._receivers.get(channel, ()):
+        for receiver in self._receivers.get(channel if prefix is None else prefix, ()):
             receiver.messageReceived(message)
             self._touched[id(receiver)] = receiver
 
@@ -255,7 +255,7 @@ class RedisBroker:
             for receiver in touched.values():
                 receiver.batchEnded()
 
-    def subscribed(self, channel: bytes) -> None:
+    def subscribed(self, channel: bytes | Prefix) -> None:
         if channel not in self._receivers:
             return
         self._confirmed.add(channel)
@@ -264,7 +264,7 @@ class RedisBroker:
             waiting.callback(None)
         self._restoredWhenConfirmed()
 
-    def refused(self, channel: bytes, why: str) -> None:
+    def refused(self, channel: bytes | Prefix, why: str) -> None:
         for waiting in self._waiting.pop(channel, ()):
             waiting.errback(BrokerUnavailable(f"Redis refused the channel: {why}"))
         self._unanswered.discard(channel)

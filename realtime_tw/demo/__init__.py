@@ -10,15 +10,28 @@ import secrets
 from importlib.resources import files
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.static import Data
 
+from realtime_tw.errors import BrokerUnavailable
 from realtime_tw.hub import Hub
+from realtime_tw.socketio.client import Socket
+from realtime_tw.socketio.resource import SocketIOResource
 from realtime_tw.web.publish import PublishResource
 from realtime_tw.web.subscribe import SSEResource
+from realtime_tw.web.websocket import WebSocketResource
+from realtime_tw.web.wsconnection import Limits
 
 CHANNEL = b"demo"
+
+#: Messages of the chat, however they travel: ``{"name", "text"}`` as JSON.
+CHAT = b"demo:chat"
+
+#: Bytes of one message: the forms allow far less.
+MAX_MESSAGE = 1 << 16
 
 #: Each process tells of itself: several may share a broker.
 STATS_INTERVAL = 1.0
@@ -33,7 +46,7 @@ _TYPES = {
 
 class DemoResource(Resource):
     """
-    The page and its endpoints: ``/events``, ``/publish`` and ``/stats``.
+    The page and its endpoints: ``/events``, ``/publish`` and ``/stats``, and one chat at ``/chat`` and ``/socket.io/``.
 
     :param hub: where its channels are.
     """
@@ -49,8 +62,46 @@ class DemoResource(Resource):
                     self.putChild(b"", page)
         self.stats = Stats(hub)
         self.putChild(b"events", SSEResource(hub, CHANNEL))
-        self.putChild(b"publish", PublishResource(hub, CHANNEL, maxMessage=1 << 16))
+        self.putChild(b"publish", PublishResource(hub, CHANNEL, maxMessage=MAX_MESSAGE))
         self.putChild(b"stats", SSEResource(hub, self.stats.channel, retained=False))
+        self._webSocket = WebSocketResource(hub, CHAT, CHAT, limits=Limits(maxMessage=MAX_MESSAGE))
+        self.putChild(b"chat", self._webSocket)
+        self._socketIO = socketIOChat(hub)
+        self.putChild(b"socket.io", self._socketIO)
+
+    def start(self) -> None:
+        """The service has started."""
+        self.stats.start()
+
+    def closeAll(self, reason: str) -> None:
+        """The service stops: end what does not end with the hub's streams."""
+        self.stats.stop()
+        self._webSocket.factory.closeAll(reason)
+        self._socketIO.closeAll(reason)
+
+
+def socketIOChat(hub: Hub) -> SocketIOResource:
+    """The chat as events ``message`` with one argument, which are acknowledged when the broker has them."""
+    resource = SocketIOResource(hub, CHAT, json=True, maxPayload=MAX_MESSAGE)
+
+    def message(socket: Socket, said: Any = None, *rest: Any) -> "Deferred[dict[str, Any]] | dict[str, Any]":
+        if not isinstance(said, dict) or not isinstance(said.get("text"), str):
+            return {"error": "A message is an object with a text."}
+        body = {"name": str(said.get("name") or "anonymous"), "text": said["text"]}
+        published = hub.publish(CHAT, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+        return published.addCallbacks(_published, _refused)
+
+    resource.of("/").on("message")(message)
+    return resource
+
+
+def _published(receivers: int) -> dict[str, Any]:
+    return {"receivers": receivers}
+
+
+def _refused(failure: Failure) -> dict[str, Any]:
+    failure.trap(BrokerUnavailable)
+    return {"error": "The message broker is away, so nothing was published. Try again in a moment."}
 
 
 class DemoFile(Data):

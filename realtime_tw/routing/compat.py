@@ -91,7 +91,11 @@ NOTICED: Mapping[str, str] = {
         _APPLICATION,
     ),
     **dict.fromkeys(("pythonpath", "rack", "venv", "virtualenv", "wsgi"), _APPLICATION),
-    "wsgi-file": f"{_APPLICATION}; the rtsp action answers RTSP clients by itself",
+    "wsgi-file": _APPLICATION,
+    **dict.fromkeys(
+        ("attach-daemon2", "smart-attach-daemon", "smart-attach-daemon2"),
+        "programs that put themselves into the background cannot be kept running: use attach-daemon",
+    ),
     **dict.fromkeys(("uid", "gid", "chroot", "cap"), _PRIVILEGES),
     **dict.fromkeys(("socket", "uwsgi-socket", "fastcgi-socket", "scgi-socket", "shared-socket"), _PROTOCOL),
     "check-static-docroot": "there is no document root: name the directory with check-static",

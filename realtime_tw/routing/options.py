@@ -173,7 +173,7 @@ class _Collector:
             **dict.fromkeys(self.maps, self._map),
             **dict.fromkeys(("check-static", "static-safe"), self._directory),
             **dict.fromkeys(("static-index", "static-skip-ext"), self._text),
-            **dict.fromkeys(("attach-daemon", "attach-daemon2", "smart-attach-daemon"), self._daemon),
+            **dict.fromkeys(("attach-daemon",), self._daemon),
             "mule": self._mule,
             "broker": self._broker,
             **dict.fromkeys(("plugin", "plugins"), self._plugin),

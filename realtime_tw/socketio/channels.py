@@ -88,19 +88,28 @@ class Outlet:
     def release(self, data: bytes) -> None:
         held, self._held = self._held or [], None
         self.deliver = self._session.deliverer()
-        for piece in [data, *held]:
+        for piece in (data, *held):
             if piece:
                 self.deliver(piece)
 
     def wireChanged(self) -> None:
         """The session goes on over another transport, and needs other bytes."""
-        hub, mapping = self._mapping.hub, self._mapping
+        if self.feed is None:
+            return
+        hub, mapping, session = self._mapping.hub, self._mapping, self._session
         # What was collected for the old wire goes out first, over the new one: sessions encode it anew.
         hub.batchEnded()
+        # Without it, the last client's channels would be closed and opened again, and miss something.
+        keeper = Outlet(mapping, session)
+        hub.subscribe(keeper, mapping.channels, retained=False)
         hub.unsubscribe(self)
-        self.encoding = mapping.encodingFor(self._session.wire)
-        self.deliver = self._session.deliverer()
+        self.encoding = keeper.encoding
+        if self._held is None:
+            self.deliver = session.deliverer()
+        else:
+            self._held = [session.translated(piece) for piece in self._held]
         hub.subscribe(self, mapping.channels, retained=False)
+        hub.unsubscribe(keeper)
 
     def beat(self) -> None:
         """Sessions have heartbeats of their own."""
@@ -139,7 +148,7 @@ class ChannelMapping:
         self._retained = retained
         self._encodings: dict[Wire, IEncoding] = {}
         if channels:
-            namespace.authorize(lambda socket: hub.prepare(channels))
+            namespace.authorize(lambda socket: hub.prepare(channels).addCallback(self._prepared, socket))
             namespace.connected(self._connected)
             namespace.disconnected(self._disconnected)
         if publish is not None:
@@ -151,6 +160,10 @@ class ChannelMapping:
         if encoding is None:
             encoding = self._encodings[wire] = EventEncoding(wire, self._namespace.name, self._event, self._json)
         return encoding
+
+    def _prepared(self, _: object, socket: Socket) -> None:
+        if socket.client.session.isClosed:
+            self.hub.unprepare(self.channels)
 
     def _connected(self, socket: Socket) -> None:
         socket.outlet = Outlet(self, socket.client.session)

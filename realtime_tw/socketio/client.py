@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
@@ -39,7 +40,7 @@ class Handshake:
 
     :ivar auth: the CONNECT packet's payload.
     :ivar headers: of the first request, lower-case names.
-    :ivar query: its query parameters, the first of each name.
+    :ivar query: its query parameters, the first of each name, and (revision 4) those of the namespace.
     """
 
     auth: dict[str, Any] = field(default_factory=dict)
@@ -110,11 +111,13 @@ class Socket:
 
         :param close: end the whole session, with all its namespaces.
         """
+        reason = "server namespace disconnect"
+        # Told, clients know that it was meant, and do not come back by themselves.
+        for socket in tuple(self.client.sockets.values()) if close else (self,):
+            self.client.session.send(encodeDisconnect(socket.namespace.name))
+            self.client.drop(socket, reason)
         if close:
-            self.client.session.close("server namespace disconnect")
-        else:
-            self.client.session.send(encodeDisconnect(self.namespace.name))
-            self.client.drop(self, "server namespace disconnect")
+            self.client.session.finish(reason)
 
     def acknowledged(self, number: int | None, values: list[Any]) -> None:
         """From the client: the answer to :meth:`call`. Unknown ones are ignored."""
@@ -140,6 +143,8 @@ class Client:
         self.session = session
         self.sockets: dict[str, Socket] = {}
         self._pending: set[str] = set()
+        # The namespaces it was connected to.
+        self._left: set[str] = set()
         self._revision = 4 if session.wire.version == 3 else 5
         self._decoder = SocketDecoder(self._revision)
         self._handshake = Handshake(
@@ -153,7 +158,7 @@ class Client:
                 for name, values in request.args.items()
             },
             getattr(request.client, "host", None) or "",
-            bool(session.wire.polling and request.channel is not None and request.isSecure()),
+            session.isSecure,
         )
         self._deadline: Any = None
 
@@ -166,7 +171,10 @@ class Client:
 
     def _tooLate(self) -> None:
         self._deadline = None
-        if not self.sockets and not self._pending:
+        if self._pending:
+            # It is the application's turn to answer; the client gets its time again in case of a refusal.
+            self._deadline = self.server.clock.callLater(self.server.connectTimeout, self._tooLate)
+        elif not self.sockets:
             self.session.close("connected to no namespace")
 
     def messageReceived(self, data: str | bytes) -> None:
@@ -185,7 +193,10 @@ class Client:
             return
         socket = self.sockets.get(packet.namespace)
         if socket is None:
-            if packet.namespace in self._pending or kind is SocketPacketType.DISCONNECT:
+            if packet.namespace in self._left or kind is SocketPacketType.DISCONNECT:
+                # Sent before the client knew that we had disconnected it.
+                return
+            if packet.namespace in self._pending:
                 return
             raise ProtocolError("packet for a namespace that is not connected")
         if kind is SocketPacketType.EVENT:
@@ -220,7 +231,8 @@ class Client:
             return
         known = self._handshake
         auth = packet.data if isinstance(packet.data, dict) else {}
-        socket = Socket(self, namespace, Handshake(auth, known.headers, known.query, known.address, known.secure))
+        query = {**known.query, **dict(parse_qsl(packet.query))} if packet.query else known.query
+        socket = Socket(self, namespace, Handshake(auth, known.headers, query, known.address, known.secure))
         self._pending.add(name)
         namespace.admit(socket).addCallbacks(lambda _: self._connected(socket), self._refused, errbackArgs=(name,))
 
@@ -235,7 +247,8 @@ class Client:
         self.sockets[name] = socket
         socket.namespace.add(socket)
         self.session.send(encodeConnect(name, socket.id, self._revision))
-        socket.namespace.announce(socket)
+        if name in self.sockets:
+            socket.namespace.announce(socket)
 
     def _refused(self, failure: Failure, name: str) -> None:
         from realtime_tw.socketio.server import ConnectionRefused
@@ -252,6 +265,7 @@ class Client:
     def drop(self, socket: Socket, reason: str) -> None:
         """A socket is no longer connected."""
         if self.sockets.pop(socket.namespace.name, None) is not None:
+            self._left.add(socket.namespace.name)
             socket.gone(reason)
             socket.namespace.remove(socket, reason)
 

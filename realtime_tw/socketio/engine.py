@@ -34,7 +34,7 @@ from realtime_tw.web.base import RealtimeResource
 from realtime_tw.web.encodings import StreamEncoding
 from realtime_tw.web.publish import finishWith, jsonLine
 from realtime_tw.web.websocket import upgrade, upgradeProblem
-from realtime_tw.web.wsconnection import NORMAL, Limits, WebSocketConnection, WebSocketFactory
+from realtime_tw.web.wsconnection import GOING_AWAY, NORMAL, Limits, WebSocketConnection, WebSocketFactory
 
 #: The reference server's settings: seconds, and bytes of a POST or a WebSocket message.
 PING_INTERVAL, PING_TIMEOUT, MAX_PAYLOAD = 25.0, 20.0, 1_000_000
@@ -103,7 +103,7 @@ class EngineIOResource(RealtimeResource):
     def closeAll(self, reason: str) -> None:
         """End every session."""
         for session in tuple(self.sessions.values()):
-            session.close(reason)
+            session.close(reason, code=GOING_AWAY)
         self.heart.stop()
 
     def forget(self, session: Session) -> None:
@@ -146,7 +146,7 @@ class EngineIOResource(RealtimeResource):
         return problem(request, BAD)
 
     def _handshake(self, request: Any, version: int) -> int:
-        session = self._open(request, Wire(version, True, True))
+        session = self._open(request, Wire(version, True, True), request.isSecure())
         upgrades = ["websocket"] if "websocket" in self.transports else []
         session.sendPacket(self._openPacket(session, upgrades))
         self._start(session)
@@ -154,8 +154,8 @@ class EngineIOResource(RealtimeResource):
             return problem(request, BAD)  # type: ignore[return-value]
         return self._poll(request, session)
 
-    def _open(self, request: Any, wire: Wire) -> Session:
-        session = Session(self, secrets.token_urlsafe(15), wire)
+    def _open(self, request: Any, wire: Wire, isSecure: bool) -> Session:
+        session = Session(self, secrets.token_urlsafe(15), wire, isSecure)
         self.sessions[session.sid] = session
         session.application = self.application(session, request)
         return session
@@ -273,10 +273,11 @@ class EngineSocket:
         else:
             session.received(packet)
 
-    def end(self) -> None:
+    def end(self, code: int) -> None:
         """For the session: it is over."""
-        self.session = None
-        self.connection.end(NORMAL, "")
+        if self.session is not None:
+            self.session = None
+            self.connection.end(code, "")
 
     def ending(self, connection: WebSocketConnection) -> None:
         self._over("the connection is closing")
@@ -296,6 +297,8 @@ class OpeningSocket(EngineSocket):
     def __init__(self, server: EngineIOResource, request: Any, version: int, base64: bool) -> None:
         self._server: EngineIOResource | None = server
         self._request = request
+        # It loses its connection when it is upgraded.
+        self._isSecure = request.isSecure()
         self._version = version
         self._base64 = base64
 
@@ -303,7 +306,8 @@ class OpeningSocket(EngineSocket):
         super().opened(connection)
         server, self._server = self._server, None
         assert server is not None
-        session = self.session = server._open(self._request, self.wire(self._version, self._base64))
+        wire = self.wire(self._version, self._base64)
+        session = self.session = server._open(self._request, wire, self._isSecure)
         self._request = None
         session.carrier = self
         session.sendPacket(server._openPacket(session, []))

@@ -63,8 +63,6 @@ class Namespace:
         self._authorize: Callable[[Socket], Any] = lambda socket: None
         self._connected: list[Callable[[Socket], Any]] = []
         self._disconnected: list[Callable[[Socket, str], Any]] = []
-        #: Told of joins and leaves: ``(room, True)`` when a room gets its first socket here, ``False`` after its last.
-        self.onRoom: Callable[[str, bool], None] = lambda room, isUsed: None
         self._handlers: dict[str, EventHandler] = {}
         self._rooms: dict[str, set[Socket]] = {}
 
@@ -136,11 +134,7 @@ class Namespace:
 
     def join(self, socket: Socket, room: str) -> None:
         """Put a socket into a room."""
-        members = self._rooms.get(room)
-        if members is None:
-            members = self._rooms[room] = set()
-            self.onRoom(room, True)
-        members.add(socket)
+        self._rooms.setdefault(room, set()).add(socket)
         socket.rooms.add(room)
 
     def leave(self, socket: Socket, room: str) -> None:
@@ -152,7 +146,6 @@ class Namespace:
         members.discard(socket)
         if not members:
             del self._rooms[room]
-            self.onRoom(room, False)
 
     def add(self, socket: Socket) -> None:
         """A socket is connected."""

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from realtime_tw.codec.engineio import CLOSE, NOOP, PING, Packet, PacketType
+from realtime_tw.codec.engineio import CLOSE, NOOP, PING, Packet, PacketType, decodePayload, encodePacketText
 from realtime_tw.errors import ProtocolError
 from realtime_tw.heartbeat import Heart
 from realtime_tw.socketio.wire import Wire
+from realtime_tw.web.wsconnection import NORMAL
 
 
 class Application(Protocol):
@@ -41,7 +42,7 @@ class Carrier(Protocol):
 
     @property
     def deliver(self) -> Callable[[bytes], bool]: ...
-    def end(self) -> None: ...
+    def end(self, code: int) -> None: ...
 
 
 class Settings(Protocol):
@@ -61,6 +62,7 @@ class Session:
     """
     :ivar sid: unguessable, and the client's only credential.
     :ivar wire: how to encode what is sent; changes with the transport.
+    :ivar isSecure: the first request came over TLS.
     :ivar application: see :class:`Application`.
     """
 
@@ -73,7 +75,8 @@ class Session:
         "application",
         "carrier",
         "isClosed",
-        "isPosting",
+        "isFinishing",
+        "isSecure",
         "isUpgrading",
         "sid",
         "wire",
@@ -81,7 +84,7 @@ class Session:
 
     _log = Logger()
 
-    def __init__(self, server: Settings, sid: str, wire: Wire) -> None:
+    def __init__(self, server: Settings, sid: str, wire: Wire, isSecure: bool = False) -> None:
         self._server = server
         self.sid = sid
         self.wire = wire
@@ -91,8 +94,9 @@ class Session:
         self.isClosed = False
         #: Between a probe over a WebSocket and the client's decision to use it.
         self.isUpgrading = False
-        #: A POST is being received.
-        self.isPosting = False
+        #: Ends once the client has fetched what waits.
+        self.isFinishing = False
+        self.isSecure = isSecure
         self._poll: Callable[[bytes], None] | None = None
         self._queue: list[bytes] = []
         self._queued = 0
@@ -116,7 +120,7 @@ class Session:
         carrier = self.carrier
         if carrier is not None:
             return carrier.deliver(data)
-        if self.isClosed:
+        if self.isClosed or self.isFinishing:
             return False
         if self._queued and self._queued + len(data) > self._server.buffer:
             self.close("reading too slowly")
@@ -128,7 +132,23 @@ class Session:
 
     def deliverer(self) -> Callable[[bytes], bool]:
         """The shortest way to :meth:`deliver`, until the transport changes."""
-        return self.deliver if self.carrier is None else self.carrier.deliver
+        return self.deliverPolled if self.carrier is None else self.carrier.deliver
+
+    def deliverPolled(self, data: bytes) -> bool:
+        """As :meth:`deliver`, with bytes made for polling, whatever the transport is by now."""
+        return self.deliver(data if self.carrier is None else self.translated(data))
+
+    def translated(self, data: bytes) -> bytes:
+        """Bytes made for polling, as the WebSocket that has taken its place wants them."""
+        packets = decodePayload(data, self.wire.version, maxPackets=len(data) + 1, maxBytes=len(data))
+        return self.wire.join(
+            [
+                self.wire.binary(packet.data)
+                if isinstance(packet.data, bytes)
+                else self.wire.packet(encodePacketText(packet, self.wire.version))
+                for packet in packets
+            ]
+        )
 
     def send(self, text: bytes, attachments: tuple[bytes, ...] = ()) -> bool:
         """Send one text message, UTF-8, and the binary ones that belong to it."""
@@ -157,6 +177,8 @@ class Session:
         if self.isUpgrading and not self._queue:
             self._queue.append(self.wire.packet(NOOP))
         self._answerPoll()
+        if self.isFinishing:
+            self.close("finished", say=False)
 
     def pollLost(self) -> None:
         """The waiting request was cancelled by the client."""
@@ -184,29 +206,23 @@ class Session:
         self.isUpgrading = False
 
     def upgraded(self, carrier: Carrier, wire: Wire) -> None:
-        """
-        The client changes over: what waits goes out over the WebSocket.
-
-        What waits is encoded for polling; its packets are taken apart again.
-        """
-        from realtime_tw.codec.engineio import decodePayload, encodePacketText
-
-        waiting = decodePayload(self.wire.join(self._queue), self.wire.version) if self._queue else []
+        """The client changes over: what waits goes out over the WebSocket."""
+        old = self.wire
+        waiting = old.join(self._queue)
         self._queue = []
         self._queued = 0
-        old = self.wire
         self.isUpgrading = False
         self.carrier = carrier
         self.wire = wire
         if self._poll is not None:
             respond, self._poll = self._poll, None
             respond(old.packet(NOOP))
-        for packet in waiting:
-            if isinstance(packet.data, bytes):
-                self.sendBinary(packet.data)
-            else:
-                self.sendPacket(encodePacketText(packet, wire.version))
-        self.application.wireChanged()
+        if waiting:
+            carrier.deliver(self.translated(waiting))
+        if self.isFinishing:
+            self.close("finished", say=False)
+        elif not self.isClosed:
+            self.application.wireChanged()
 
     # Receiving
 
@@ -256,11 +272,20 @@ class Session:
 
     # The end
 
-    def close(self, reason: str, say: bool = True) -> None:
+    def finish(self, reason: str) -> None:
+        """End the session once the client has all that was sent; over polling it may have to come for it."""
+        if self.carrier is None and self._queue and not self.isClosed:
+            self._queue.append(self.wire.packet(CLOSE))
+            self.isFinishing = True
+        else:
+            self.close(reason)
+
+    def close(self, reason: str, say: bool = True, code: int = NORMAL) -> None:
         """
         End the session.
 
         :param say: tell the client, if it is waiting to hear.
+        :param code: for a WebSocket.
         """
         if self.isClosed:
             return
@@ -277,5 +302,5 @@ class Session:
         self._queue = []
         carrier, self.carrier = self.carrier, None
         if carrier is not None:
-            carrier.end()
+            carrier.end(code)
         self.application.closed(reason)

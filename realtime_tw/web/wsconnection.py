@@ -213,6 +213,7 @@ class WebSocketConnection(WebSocketServerProtocol):
     lease: Any = None
     transport: Any
     paused = False
+    _perMessageCompress: Any
     _ending = False
     _deadline: Any = None
 
@@ -259,14 +260,16 @@ class WebSocketConnection(WebSocketServerProtocol):
     def succeedHandshake(self, res: str | None) -> None:
         # Autobahn's own negotiation refuses clients with an offer that must only be declined, and windows of 8 bits.
         headers = {}
+        limit = self.factory.limits.maxMessage
         if self.factory.limits.compress:
             for name, params in self.websocket_extensions:
                 agreed = agreement(params) if name == "permessage-deflate" else None
                 if agreed is not None:
                     headers["Sec-WebSocket-Extensions"], bits = agreed
-                    self._perMessageCompress = PerMessageDeflate(
-                        True, True, True, bits, 15, None, self.factory.limits.maxMessage
-                    )
+                    self._perMessageCompress = PerMessageDeflate(True, True, True, bits, 15, None, limit)
+                    # Autobahn compares with these what has not been inflated yet, too, and what cannot be compressed
+                    # grows. zlib's own bound (compressBound) is a little less.
+                    self.maxMessagePayloadSize = self.maxFramePayloadSize = limit + limit // 7 + 64
                     break
         self.websocket_extensions = []
         super().succeedHandshake((res, headers))
@@ -287,7 +290,11 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.out.deliver(frame(Opcode.PONG, payload))
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        if self.state == self.STATE_OPEN:
+        if self.state != self.STATE_OPEN:
+            return
+        if len(payload) > self.factory.limits.maxMessage:
+            self._fail_connection(TOO_BIG, f"a message may have {self.factory.limits.maxMessage} bytes")
+        else:
             self.handler.messageReceived(self, payload, isBinary)
 
     def send(self, payload: bytes, isBinary: bool = False) -> bool:

@@ -3,11 +3,14 @@
 import http.client
 import json
 import os
+import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -58,12 +61,12 @@ class Address:
 
 
 class Example(Address):
-    """One of the examples as a process."""
+    """One of the examples, or another program with the same arguments, as a process."""
 
-    def __init__(self, name: str, log: Path, *arguments: str) -> None:
+    def __init__(self, name: str, log: Path, *arguments: str, directory: Path = ROOT / "examples") -> None:
         super().__init__(freePort(), "/engine.io/" if name == "engineio_echo" else "/socket.io/")
         self.log = log
-        self.arguments = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--port", str(self.port), *arguments]
+        self.arguments = [sys.executable, str(directory / f"{name}.py"), "--port", str(self.port), *arguments]
         self.start()
 
     def start(self) -> None:
@@ -208,3 +211,58 @@ class Socket:
         except ConnectionClosed:
             assert self.connection.close_code is not None
             return self.connection.close_code
+
+
+class Script:
+    """A Node program of the tests, and what it says, line by line."""
+
+    def __init__(self, node: Path, name: str, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            ["node", str(Path(__file__).parent / name), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "NODE_PATH": str(node / "node_modules")},
+            text=True,
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._said: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def __enter__(self) -> "Script":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line.rstrip("\n"))
+        self._lines.put("the end")
+
+    def line(self) -> str:
+        """The next line."""
+        try:
+            line = self._lines.get(timeout=2 * PATIENCE)
+        except queue.Empty:
+            raise AssertionError(f"nothing more after {self._said}") from None
+        self._said.append(line)
+        return line
+
+    def expect(self, wanted: str) -> None:
+        """The next line is this one; otherwise what comes tells why."""
+        line = self.line()
+        if line != wanted:
+            while line != "the end" and len(self._said) < 40 and (line.startswith(("failed", " ", "Error"))):
+                line = self.line()
+            raise AssertionError(f"{wanted!r} was not said: " + "\n".join(self._said))
+
+    def say(self, line: str) -> None:
+        """Write one line to its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()

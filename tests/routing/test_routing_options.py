@@ -171,15 +171,16 @@ class DialectTests(ConfigurationCase):
         ]
 
     def test_noticed_options(self) -> None:
-        assert "the rtsp action answers" in self.notices("wsgi-file = tests/rtsp.py")[0]
+        assert "no application runs here" in self.notices("wsgi-file = tests/rtsp.py")[0]
         assert "twistd --uid" in self.notices("uid = www-data")[0]
 
     def test_programs(self) -> None:
         script = self.put("inverter.py")
-        configuration = self.load("attach-daemon = ffmpeg -i x", "mule = inverter.py", "smart-attach-daemon = y")
+        configuration = self.load("attach-daemon = ffmpeg -i x", "mule = inverter.py", "attach-daemon = y")
         assert configuration.daemons == ("ffmpeg -i x", "y")
         assert configuration.mules == (script,)
         assert 'there is no file "gone.py"' in self.problem("mule = gone.py")
+        assert "use attach-daemon" in self.notices("smart-attach-daemon = /run/y.pid y")[0]
         assert "a command line is needed" in self.problem("attach-daemon =")
 
     def test_settings(self) -> None:
