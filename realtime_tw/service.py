@@ -181,7 +181,7 @@ class RealtimeService(MultiService):
             port.startService()
         self._programs.startService()
         if self.demo is not None:
-            self.demo.stats.start()
+            self.demo.start()
         # What exists now exists for ever: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -195,12 +195,11 @@ class RealtimeService(MultiService):
                 lambda _: None
             )
 
-        if self.demo is not None:
-            self.demo.stats.stop()
         for _, port in self._ports:
             yield within(maybeDeferred(port.stopService))
-        if self._routing is not None:
-            self._routing.closeAll("the server is stopping")
+        for owner in (self._routing, self.demo):
+            if owner is not None:
+                owner.closeAll("the server is stopping")
         self.hubs.closeAll("the server is stopping")
         yield within(self.connections.drain())
         left = self.connections.abort()

@@ -9,13 +9,20 @@ What goes out is spliced where JSON is already there: :func:`eventPrefix`, :func
 its JSON: :attr:`SocketPacket.raw`, :func:`rawArguments`.
 """
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import Any
 
+from realtime_tw.codec.jsontext import (
+    DECODER,
+    MAX_DEPTH,
+    encodeJSON,
+    encodeWithAttachments,
+    findPlaceholders,
+    parseJSON,
+)
 from realtime_tw.errors import LimitExceeded, ProtocolError
 
 #: Binary attachments of a packet. socket.io-parser allows 10; a form with a page of thumbnails has more.
@@ -24,9 +31,6 @@ MAX_ATTACHMENTS = 64
 #: A packet's text and attachments together, which is what is held until the last one is there. Each of them is at
 #: most one Engine.IO message (1 MB); four times that lets some large pictures travel in one event.
 MAX_BYTES = 4 << 20
-
-#: Levels of arrays and objects. Real events have fewer than ten; the rest of the program may walk them recursively.
-MAX_DEPTH = 128
 
 #: Characters of a namespace with its query. Names are short; a query holds a token.
 MAX_NAMESPACE = 4096
@@ -96,106 +100,6 @@ class SocketPacket:
         return list(self.data[1:] if self.type is SocketPacketType.EVENT else self.data)
 
 
-# -- JSON
-
-
-def _refuseConstant(name: str) -> NoReturn:
-    raise ProtocolError(f"{name} is not JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if number - number != 0:
-        # 1e999: it would be sent on as Infinity.
-        raise ProtocolError("number out of range")
-    return number
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuseConstant, parse_float=_finite)
-_SETTINGS: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
-_ENCODER = json.JSONEncoder(**_SETTINGS)
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def _parse(text: str, maxDepth: int) -> Any:
-    try:
-        value = _DECODER.decode(text)
-    except RecursionError:
-        raise LimitExceeded("JSON nested too deeply") from None
-    except ValueError:
-        # Not JSON, or an integer of more digits than Python converts.
-        raise ProtocolError("bad JSON") from None
-    # Only a text with that many brackets can be that deep.
-    if text.count("[") + text.count("{") > maxDepth and _deeper(value, maxDepth):
-        raise LimitExceeded("JSON nested too deeply")
-    return value
-
-
-def _deeper(value: Any, maxDepth: int) -> bool:
-    """Whether arrays and objects are nested more than that deep: looked at level by level, without recursion."""
-    level: list[Any] = [[value]]
-    for _ in range(maxDepth + 1):
-        level = [
-            child
-            for container in level
-            for child in (container.values() if isinstance(container, dict) else container)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
-
-
-def validJSON(payload: bytes) -> bool:
-    """
-    Whether the payload is one JSON value, UTF-8: what may be spliced by :func:`encodeEventRaw`.
-
-    Stricter than :func:`json.loads`: no NaN, no Infinity, no UTF-16, no byte order mark, no endless nesting.
-    """
-    try:
-        _parse(payload.decode(), MAX_DEPTH)
-    except (UnicodeDecodeError, ProtocolError):
-        return False
-    return True
-
-
-def encodeJSON(value: Any) -> bytes:
-    """
-    Compact JSON, UTF-8. Lone surrogates, which UTF-8 does not have, stay ``\\u`` escapes.
-
-    :raises ProtocolError: for what JSON cannot say: NaN, infinities, circles, bytes and other objects.
-    """
-    return _dump(_ENCODER, value)
-
-
-def _dump(encoder: json.JSONEncoder, value: Any) -> bytes:
-    try:
-        text = encoder.encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ProtocolError(f"cannot be sent as JSON: {error}") from None
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):x}", text).encode()
-
-
-def _encodeWithAttachments(value: Any) -> tuple[bytes, tuple[bytes, ...]]:
-    """JSON with placeholders, and what they stand for."""
-    try:
-        return _ENCODER.encode(value).encode(), ()
-    except (TypeError, ValueError, RecursionError):
-        # The usual reason is binary in it: the encoder hands over every object it does not know, in order.
-        attachments: list[bytes] = []
-
-    def placeholder(part: object) -> dict[str, object]:
-        if not isinstance(part, (bytes, bytearray, memoryview)):
-            raise TypeError(f"{type(part).__name__} object")
-        attachments.append(bytes(part))
-        return {"_placeholder": True, "num": len(attachments) - 1}
-
-    return _dump(json.JSONEncoder(default=placeholder, **_SETTINGS), value), tuple(attachments)
-
-
 # -- Out
 
 
@@ -212,7 +116,7 @@ def _head(kind: int, namespace: str, ackId: int | None = None, attachments: int 
 
 
 def _encode(kind: SocketPacketType, namespace: str, ackId: int | None, data: Any) -> tuple[bytes, tuple[bytes, ...]]:
-    text, attachments = _encodeWithAttachments(data)
+    text, attachments = encodeWithAttachments(data)
     if attachments:
         kind = _WITH_BINARY[kind]
     return _head(kind, namespace, ackId, len(attachments)) + text, attachments
@@ -242,7 +146,7 @@ def encodeEventRaw(namespace: str, nameJSON: bytes, argJSON: bytes = b"", ackId:
 
     :param nameJSON: the name as JSON, with its quotes.
     :param argJSON: the argument as JSON; several, separated by commas; or nothing. Whatever a stranger sent must have
-        passed :func:`validJSON`.
+        passed :func:`realtime_tw.codec.jsontext.validJSON`.
     """
     head = _head(SocketPacketType.EVENT, namespace, ackId)
     return b"%b[%b,%b]" % (head, nameJSON, argJSON) if argJSON else b"%b[%b]" % (head, nameJSON)
@@ -299,7 +203,7 @@ def rawArguments(packet: SocketPacket) -> str:
     """
     inside = packet.raw.strip()[1:-1].strip()
     if packet.type is SocketPacketType.EVENT:
-        inside = inside[_DECODER.raw_decode(inside)[1] :].lstrip()
+        inside = inside[DECODER.raw_decode(inside)[1] :].lstrip()
     return inside.removeprefix(",").lstrip()
 
 
@@ -361,7 +265,7 @@ class SocketDecoder:
         raw = text[match.end() :]
         kind = _TYPES[digit]
         plain = _WITHOUT_BINARY.get(kind, kind)
-        data = _parse(raw, self._maxDepth) if raw else None
+        data = parseJSON(raw, self._maxDepth) if raw else None
         if not self._fits(plain, data, bool(raw)):
             raise ProtocolError(f"bad payload of a {plain.name} packet")
         if ackId is None:
@@ -445,7 +349,7 @@ class _Waiting:
         self._count = count
         self._left = maxBytes
         self._attachments: list[bytes] = []
-        self._places = _placeholders(packet.data, count)
+        self._places = findPlaceholders(packet.data, count)
 
     def add(self, data: bytes) -> SocketPacket | None:
         self._left -= len(data)
@@ -466,20 +370,3 @@ class _Waiting:
             packet.query,
             packet.raw,
         )
-
-
-def _placeholders(data: Sequence[Any], count: int) -> list[tuple[Any, Any, int]]:
-    """Where the attachments belong: container, key, index. All of them are checked before any attachment comes."""
-    places: list[tuple[Any, Any, int]] = []
-    containers: list[Any] = [data]
-    while containers:
-        container = containers.pop()
-        for key, value in container.items() if isinstance(container, dict) else enumerate(container):
-            if isinstance(value, dict) and value.get("_placeholder") is True:
-                number = value.get("num")
-                if type(number) is not int or not 0 <= number < count:
-                    raise ProtocolError("placeholder without an attachment")
-                places.append((container, key, number))
-            elif isinstance(value, (dict, list)):
-                containers.append(value)
-    return places

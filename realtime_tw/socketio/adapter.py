@@ -4,8 +4,10 @@ Several processes as one Socket.IO server, and emitters in other languages: the 
 
 Broadcasts are MessagePack ``[uid, packet, options]`` on ``<key>#<namespace>#``, or on ``<key>#<namespace>#<room>#``
 when they are for one room; requests to all processes are on ``<key>-request#<namespace>#`` and answered on
-``<key>-response#<namespace>#``. As the reference does, we listen to all rooms of a namespace, whoever is in them here:
-a room's own subscription would take effect too late for what is sent to it right after a socket has joined.
+``<key>-response#<namespace>#``. On ``<key>`` itself python-socketio's managers are heard.
+
+As the reference does, we listen to all rooms of a namespace, whoever is in them here: a room's own subscription would
+take effect too late for what is sent to it right after a socket has joined.
 """
 
 import json
@@ -15,14 +17,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgpack
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from realtime_tw.codec.socketio import encodeEvent
 from realtime_tw.errors import ProtocolError
+from realtime_tw.hub import PREPARE_TIMEOUT
 from realtime_tw.interfaces import IBroker, IReceiver
 from realtime_tw.model import Message, Prefix
 from realtime_tw.socketio.client import Socket
+from realtime_tw.socketio.pythonmanager import obey
 from realtime_tw.socketio.server import Namespace
 
 #: Requests, as the reference numbers them.
@@ -51,21 +57,39 @@ class RedisAdapter:
 
     _log = Logger()
 
-    def __init__(self, namespace: Namespace, broker: IBroker, key: str = "socket.io") -> None:
+    def __init__(self, namespace: Namespace, broker: IBroker, clock: IReactorTime, key: str = "socket.io") -> None:
         self._namespace = namespace
         self._broker = broker
+        self._clock = clock
         self._uid = secrets.token_hex(3)
         self._broadcasts = f"{key}#{namespace.name}#"
         self._requests = f"{key}-request#{namespace.name}#".encode()
         self._responses = f"{key}-response#{namespace.name}#"
-        self._channels = (Prefix(self._broadcasts.encode()), self._requests)
-        for channel in self._channels:
-            self._subscribe(channel)
+        self._manager = key.encode()
+        self._channels = (Prefix(self._broadcasts.encode()), self._requests, self._manager)
+        self._ready = gatherResults([self._subscribe(channel) for channel in self._channels])
+        namespace.prepare = self._prepare
 
     def stop(self) -> None:
         """Hear of nothing any more."""
         for channel in self._channels:
             self._broker.unsubscribe(channel, self)
+
+    def _prepare(self) -> "Deferred[None]":
+        """Fires when nothing can be missed any more, or when the broker is away and clients wait with us."""
+        if self._ready.called or not self._broker.connected:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        call = self._clock.callLater(PREPARE_TIMEOUT, lambda: waiting.callback(None))
+
+        def confirmed(result: Any) -> Any:
+            if call.active():
+                call.cancel()
+                waiting.callback(None)
+            return result
+
+        self._ready.addCallback(confirmed)
+        return waiting
 
     # Out
 
@@ -89,6 +113,8 @@ class RedisAdapter:
         try:
             if message.channel == self._requests:
                 self._requested(decoded(message.payload))
+            elif message.channel == self._manager:
+                obey(self._namespace, message.payload)
             else:
                 self._broadcast(unpacked(message.payload))
         except _MALFORMED:
@@ -190,8 +216,9 @@ class RedisAdapter:
     def brokerRestored(self) -> None:
         """The broker has restored the subscriptions."""
 
-    def _subscribe(self, channel: bytes | Prefix) -> None:
-        self._broker.subscribe(channel, self).addErrback(
+    def _subscribe(self, channel: bytes | Prefix) -> "Deferred[None]":
+        confirmed: Deferred[None] = self._broker.subscribe(channel, self)
+        return confirmed.addErrback(
             lambda failure: self._log.error(
                 "the broker refused {channel!r}: {error}", channel=channel, error=failure.value
             )

@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from realtime_tw.codec.socketio import encodeEvent, encodeJSON, eventPrefix, validJSON
+from realtime_tw.codec.jsontext import encodeJSON, validJSON
+from realtime_tw.codec.socketio import encodeEvent, eventPrefix
 from realtime_tw.codec.websocket import isText
 from realtime_tw.errors import BrokerUnavailable
 from realtime_tw.hub import Hub

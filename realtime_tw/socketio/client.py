@@ -81,7 +81,7 @@ class Socket:
         """
         Send an event that asks for an acknowledgement.
 
-        :param timeout: seconds after which it fails with ``TimeoutError``.
+        :param timeout: seconds after which it fails with Twisted's ``TimeoutError``.
         :return: fires with the answer's values; fails with ``ConnectionDone`` when the socket goes first.
         """
         self._lastAck += 1

@@ -92,7 +92,7 @@ class SocketIOResource(EngineIOResource):
         if self._emitter is not None and namespace.name not in self._adapters:
             if self._hub is None:
                 raise ValueError("an emitter needs a hub")
-            self._adapters[namespace.name] = RedisAdapter(namespace, self._hub.broker, self._emitter)
+            self._adapters[namespace.name] = RedisAdapter(namespace, self._hub.broker, self.clock, self._emitter)
         return namespace
 
     def emit(self, event: str, *args: Any, namespace: str = "/", room: str = "", skip: str = "") -> None:

@@ -13,7 +13,7 @@ The Socket.IO server (protocol revisions 5 and 4): clients, namespaces, rooms, e
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -63,6 +63,8 @@ class Namespace:
         self._authorize: Callable[[Socket], Any] = lambda socket: None
         self._connected: list[Callable[[Socket], Any]] = []
         self._disconnected: list[Callable[[Socket, str], Any]] = []
+        #: What must be done before clients connect: the adapter's own.
+        self.prepare: Callable[[], Deferred[None]] = lambda: succeed(None)
         self._handlers: dict[str, EventHandler] = {}
         self._rooms: dict[str, set[Socket]] = {}
 
@@ -154,7 +156,7 @@ class Namespace:
 
     def admit(self, socket: Socket) -> "Deferred[Any]":
         """Ask whether a socket may connect."""
-        return maybeDeferred(self._authorize, socket)
+        return self.prepare().addCallback(lambda _: self._authorize(socket))
 
     def announce(self, socket: Socket) -> None:
         """The client was told that the socket is connected."""

@@ -14,6 +14,7 @@ from autobahn.websocket.compress import PerMessageDeflate
 from autobahn.websocket.protocol import TrafficStats
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from realtime_tw.codec.websocket import MAX_REASON, Opcode, deflated, frame
@@ -199,6 +200,22 @@ class _Timers:
         self.call_later = clock.callLater
 
 
+class _Log:
+    """Autobahn's log: what clients do wrong warns nobody, and debugging text for each read costs more than the read."""
+
+    _log = Logger(namespace="realtime_tw.web.wsconnection")
+
+    def debug(self, *args: Any, **values: Any) -> None: ...
+
+    info = debug
+
+    def warn(self, message: str, **values: Any) -> None:
+        self._log.debug(message, **values)
+
+    def error(self, message: str, **values: Any) -> None:
+        self._log.error(message, **values)
+
+
 class WebSocketConnection(WebSocketServerProtocol):
     """
     One client.
@@ -211,6 +228,7 @@ class WebSocketConnection(WebSocketServerProtocol):
     factory: WebSocketFactory
     handler: Handler
     lease: Any = None
+    log = _Log()
     transport: Any
     paused = False
     _perMessageCompress: Any
@@ -293,7 +311,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         if self.state != self.STATE_OPEN:
             return
         if len(payload) > self.factory.limits.maxMessage:
-            self._fail_connection(TOO_BIG, f"a message may have {self.factory.limits.maxMessage} bytes")
+            self._max_message_size_exceeded(len(payload), 0, "")
         else:
             self.handler.messageReceived(self, payload, isBinary)
 
@@ -335,7 +353,12 @@ class WebSocketConnection(WebSocketServerProtocol):
         if isDirect(self.transport):
             self.transport.loseWriteConnection()
         else:
+            # With a producer, TLS would wait for its end before it says goodbye.
+            self.transport.unregisterProducer()
             self.transport.loseConnection()
+
+    def _max_message_size_exceeded(self, msg_size: int, max_msg_size: int, reason: str) -> None:
+        self._fail_connection(TOO_BIG, f"a message may have {self.factory.limits.maxMessage} bytes")
 
     def dropConnection(self, abort: bool = False) -> None:
         if self.wasClean:

@@ -6,6 +6,7 @@ from zope.interface.verify import verifyObject
 
 from realtime_tw.brokers.memory import MemoryBroker
 from realtime_tw.interfaces import IBroker
+from realtime_tw.model import Prefix
 from tests.doubles import Recorder
 
 
@@ -70,3 +71,22 @@ class MemoryBrokerTests(SynchronousTestCase):
         self.broker.publish(b"a", b"x")
         self.successResultOf(self.broker.stop())
         self.assertEqual(self.receiver.events, [(b"a", b"x"), "batch"])
+
+
+class PrefixTests(SynchronousTestCase):
+    def test_prefixes(self) -> None:
+        clock = Clock()
+        broker = MemoryBroker(clock)
+        receiver, other = Recorder(), Recorder()
+        broker.subscribe(Prefix(b"a#"), receiver)
+        broker.subscribe(b"a#1", other)
+        broker.publish(b"a#1", b"one")
+        broker.publish(b"b#1", b"not")
+        clock.advance(0)
+        self.assertEqual(receiver.events, [(b"a#1", b"one"), "batch"])
+        self.assertEqual(other.events, [(b"a#1", b"one"), "batch"])
+        broker.unsubscribe(Prefix(b"a#"), receiver)
+        broker.unsubscribe(Prefix(b"a#"), receiver)
+        broker.publish(b"a#2", b"two")
+        clock.advance(0)
+        self.assertEqual(len(receiver.events), 2)

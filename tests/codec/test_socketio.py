@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from socketio.packet import Packet as TheirPacket
 from twisted.trial.unittest import SynchronousTestCase
 
+from realtime_tw.codec.jsontext import MAX_DEPTH, encodeJSON, validJSON
 from realtime_tw.codec.socketio import (
     MAX_ACK_ID,
     MAX_ATTACHMENTS,
     MAX_BYTES,
-    MAX_DEPTH,
     MAX_NAMESPACE,
     RESERVED_EVENTS,
     SocketDecoder,
@@ -27,11 +27,9 @@ from realtime_tw.codec.socketio import (
     encodeDisconnect,
     encodeEvent,
     encodeEventRaw,
-    encodeJSON,
     encodePacket,
     eventPrefix,
     rawArguments,
-    validJSON,
 )
 from realtime_tw.errors import LimitExceeded, ProtocolError
 

@@ -68,7 +68,7 @@ async function main() {
   assert.strictEqual((await refusal(nowhere)).message, "Invalid namespace");
   nowhere.close();
 
-  const stranger = manager.socket(isOld ? "/private?token=wrong" : "/private", { auth: { token: "wrong" } });
+  const stranger = io(url + (isOld ? "/private?token=wrong" : "/private"), { ...options, auth: { token: "wrong" } });
   const refused = await refusal(stranger);
   if (!isOld) assert.strictEqual(refused.message, "not you");
   assert.deepStrictEqual(refused.data, { wanted: "token" });

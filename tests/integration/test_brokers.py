@@ -255,6 +255,8 @@ def test_loginThatIsCorrectedAtRunTime(twistd: ServerFactory, redisWith: RedisMa
         redis.login = ("secret",)
         until(lambda: redis.publish("news", "hello") == 1, "the subscription")
         waiting.readUntil(b"data: hello\n\n")
+    # The two connections log in by themselves, each at its own pace.
+    until(lambda: server.request("POST", "/publish", b"again").status == 200, "the publisher")
     assertWorks(server, redis)
 
 

@@ -202,16 +202,16 @@ def test_everyPageOfTheDemoGetsEveryMessage(twistd: ServerFactory, tab: Tab, bro
         send(other, "Ben", "Me")
         expect(page.locator("#sse-messages .text")).to_have_text(["Me", "Who is there?"])
         # Two pages, each with a stream of messages and one of counters.
-        expect(page.locator("#stat-subscribers")).to_have_text("4")
+        expect(page.locator("#stat-subscribers")).to_have_text("8")
     finally:
         context.close()
-    expect(page.locator("#stat-subscribers")).to_have_text("2")
+    expect(page.locator("#stat-subscribers")).to_have_text("4")
 
 
 def test_theCountersOfTheDemoAreLive(twistd: ServerFactory, tab: Tab) -> None:
     server = demo(twistd)
     page = openDemo(server, tab)
-    expect(page.locator("#stat-subscribers")).to_have_text("2")
+    expect(page.locator("#stat-subscribers")).to_have_text("4")
     expect(page.locator("#stat-message-rate")).to_have_text(re.compile(r"^\d"))
     page.locator("#sse-burst").click()
     expect(page.locator("#sse-status")).to_contain_text("all came back")
@@ -239,7 +239,7 @@ def test_theDemoReconnectsToARestartedServer(twistd: ServerFactory, tab: Tab) ->
     live(tab.page)
     tab.page.locator("#sse-send").click()
     expect(tab.page.locator("#sse-messages .text")).to_have_text(["while it is away", "before"])
-    expect(tab.page.locator("#stat-subscribers")).to_have_text("2")
+    expect(tab.page.locator("#stat-subscribers")).to_have_text("4")
 
 
 def test_theDemoIsUsableOnAPhone(twistd: ServerFactory, browser: Browser) -> None:
