@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -129,7 +129,6 @@ class Socket:
         """The socket is no longer connected."""
         acks, self._acks = self._acks, {}
         for answer in acks.values():
-            answer.addErrback(lambda failure: failure.trap(CancelledError, ConnectionDone))
             answer.errback(ConnectionDone(reason))
 
 

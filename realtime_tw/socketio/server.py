@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -189,6 +190,9 @@ class Namespace:
         return maybeDeferred(handler, socket, *args).addCallbacks(_values, self._failed, errbackArgs=(event,))
 
     def _failed(self, failure: Failure, event: str) -> None:
+        if failure.check(ConnectionDone):
+            # It waited for an acknowledgement of a client that has gone: what clients do.
+            return
         self._log.failure("in the handler of {event!r} in {name}", failure, event=event, name=self.name)
 
 

@@ -72,6 +72,9 @@ def release(request: Request) -> Released:
     # The channel may be in the middle of its dataReceived: the rest of that read is still in its buffer.
     rest = channel.clearLineBuffer()
     rest = b"".join(channel._dataBuffer) + rest
+    if rest:
+        # It stops reading when much comes while a request is being answered.
+        channel._networkProducer.resumeProducing()
     channel.requests = []
     channel._dataBuffer = []
     channel.lease = None

@@ -9,6 +9,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
 from realtime_tw.brokers.memory import MemoryBroker
@@ -71,6 +73,23 @@ class SlowBroker(MemoryBroker):
         answer: Deferred[int] = Deferred()
         self.waiting.append(answer)
         return answer
+
+
+class Later(Resource):
+    """Hands its request on when told."""
+
+    isLeaf = True
+
+    def __init__(self, wrapped: WebSocketResource) -> None:
+        super().__init__()
+        self._wrapped = wrapped
+
+    def render(self, request: Any) -> int:
+        self._request = request
+        return NOT_DONE_YET
+
+    def go(self) -> None:
+        self._wrapped.render(self._request)
 
 
 class Setup(SynchronousTestCase):
@@ -184,6 +203,22 @@ class ConnectionTests(Setup):
         self.web.lose(transport)
         self.assertEqual(len(self.connections), 0)
         self.assertEqual(self.web.clock.getDelayedCalls(), [])
+
+    def test_anUpgradeThatTakesItsTime(self) -> None:
+        # As one that asks somebody first: what the client sends meanwhile waits in the channel, which stops reading.
+        self.serve(publish="chat")
+        later = Later(self.resource)
+        self.web.site.resource.putChild(b"later", later)
+        transport: Any = SocketTransport()
+        transport.protocol = self.web.factory.buildProtocol(None)
+        transport.protocol.makeConnection(transport)
+        self.web.send(HANDSHAKE.replace(b"/ws", b"/later"), transport)
+        for _ in range(300):
+            self.web.send(frame(Opcode.PING, b"x" * 100), transport)
+        self.assertTrue(transport.paused)
+        later.go()
+        self.assertFalse(transport.paused)
+        self.assertTrue(transport.sink.sent.endswith(built(Opcode.PONG, b"x" * 100) * 300))
 
     def test_nothingIsSentBehindAClose(self) -> None:
         self.serve(subscribe="chat")
