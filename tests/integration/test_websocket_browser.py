@@ -108,6 +108,8 @@ def test_namesAndMessagesStayText(chat: Chat) -> None:
     eve, ann = chat.join(attack), chat.join("Ann")
     say(eve, attack)
     say(eve, ATTACK)
+    # Two publishers have no order between them: what follows may come only when this has arrived.
+    expect(ann.locator("#messages > li")).to_have_count(2)
     # Past the page, straight through Redis: nothing encodes it on this way.
     for message in (attack, f"{attack}:{attack}", f":{ATTACK}", "%:bad name", "%3Cimg src=x onerror=alert(1)%3E:x", ""):
         chat.redis.publish("chat", message)
