@@ -128,6 +128,13 @@ class ISubscriber(Interface):
 
     encoding = Attribute("the IEncoding of this client")
     feed = Attribute("the hub's own; None while not subscribed")
+    lane = Attribute(
+        """
+        ``socket.send`` of the client's own socket while nothing waits for the client and nothing is held back, or None.
+
+        Feeds remember it: whoever changes it calls ``feed[0].laneChanged()``.
+        """
+    )
 
     def deliver(data: bytes) -> bool:
         """
@@ -135,6 +142,9 @@ class ISubscriber(Interface):
 
         :return: False when the client missed them, because it reads too slowly or is gone.
         """
+
+    def stuffed(data: bytes, sent: int) -> None:
+        """The lane took only this many bytes (none, after an error) of messages: send the rest later. Calls nobody."""
 
     def hold() -> None:
         """Keep what is delivered from now on back until :meth:`release`."""

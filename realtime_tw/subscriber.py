@@ -10,7 +10,6 @@ A single message larger than the limit still goes to a client that has nothing w
 the limit plus one batch (:data:`realtime_tw.hub.MAX_BATCH` or one message, whichever is larger).
 """
 
-from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -18,6 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from realtime_tw.counters import Counters
+from realtime_tw.feed import Lane
 from realtime_tw.interfaces import IEncoding, ISink, ISubscriber
 
 #: A browser on a slow line may lag by seconds of text; a megabyte is hours of it, and still only a gigabyte for a
@@ -42,7 +42,7 @@ class Subscriber:
     :param counters: shared by all subscribers of a hub.
     """
 
-    __slots__ = ("_counters", "_held", "_send", "_stalled", "encoding", "feed", "limit", "policy", "sink")
+    __slots__ = ("_counters", "_held", "_stalled", "encoding", "feed", "followers", "lane", "limit", "policy", "sink")
 
     _log = Logger()
 
@@ -61,29 +61,23 @@ class Subscriber:
         #: Where the hub keeps this subscriber; None when it is not subscribed.
         self.feed: Any = None
         self._counters = counters
-        # The socket's own send() while nothing waits for this client, so that a delivery touches no other object: at
-        # a thousand clients the memory behind sink and transport costs as much as the code. None is a hint to look
-        # closer, and right for a new client, whose response head may still be on its way out.
-        self._send: Callable[[bytes], int] | None = None
+        # None for a new client, whose response head may still be on its way out.
+        self.lane: Lane | None = None
+        #: Other subscribers of a hub that deliver through this one, and share its lane.
+        self.followers: tuple[ISubscriber, ...] = ()
         self._held: list[bytes] | None = None
         self._stalled = (0, 0)
 
     def deliver(self, data: bytes) -> bool:
-        # The path of every delivery to a client that keeps up; all else is in _deliverSlowly.
-        send = self._send
-        if send is None:
-            return self._deliverSlowly(data)
-        try:
-            sent = send(data)
-        except OSError:
-            sent = 0
-        if sent != len(data):
-            self._send = None
-            if self.sink is not None:
-                self.sink.buffer(data, sent)
-        return True
-
-    def _deliverSlowly(self, data: bytes) -> bool:
+        lane = self.lane
+        if lane is not None:
+            try:
+                sent = lane(data)
+            except OSError:
+                sent = 0
+            if sent != len(data):
+                self.stuffed(data, sent)
+            return True
         sink = self.sink
         if sink is None:
             return False
@@ -103,6 +97,19 @@ class Subscriber:
             self._write(sink, data)
         return True
 
+    def stuffed(self, data: bytes, sent: int) -> None:
+        self._setLane(None)
+        if self.sink is not None:
+            self.sink.buffer(data, sent)
+
+    def _setLane(self, lane: Lane | None) -> None:
+        if lane is self.lane:
+            return
+        self.lane = lane
+        for subscriber in (self, *self.followers):
+            if subscriber.feed is not None:
+                subscriber.feed[0].laneChanged()
+
     def overflowed(self) -> None:
         """The ``close`` policy applies. Protocols that can say so before they close do it here."""
         self.abort()
@@ -118,10 +125,10 @@ class Subscriber:
             sink.write(data)
 
     def _write(self, sink: ISink, data: bytes) -> None:
-        self._send = sink.send if sink.write(data) else None
+        self._setLane(sink.send if sink.write(data) else None)
 
     def hold(self) -> None:
-        self._send = None
+        self._setLane(None)
         if self._held is None:
             self._held = []
 
@@ -171,6 +178,6 @@ class Subscriber:
 
     def _detach(self) -> ISink | None:
         sink, self.sink = self.sink, None
-        self._send = None
+        self._setLane(None)
         self._held = None
         return sink

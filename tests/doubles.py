@@ -24,6 +24,7 @@ class FakeSink:
     A sink whose peer reads when told.
 
     :ivar room: bytes that the peer takes before it blocks; None for any number.
+    :ivar writes: calls of ``write``, that is, not over the lane.
     """
 
     def __init__(self, room: int | None = None, direct: bool = True) -> None:
@@ -31,6 +32,7 @@ class FakeSink:
         self.sent = b""
         self.waiting = b""
         self.ended: str | None = None
+        self.writes = 0
         self.send = self._send if direct else None
 
     def _send(self, data: bytes) -> int:
@@ -44,6 +46,7 @@ class FakeSink:
         return taken
 
     def write(self, data: bytes) -> bool:
+        self.writes += 1
         if self.waiting:
             self.waiting += data
             return False

@@ -130,23 +130,6 @@ class HubTests(SynchronousTestCase):
         self.assertEqual(sink.sent, b"")
         self.assertEqual(self.hub.stats()["subscribers"], 0)
 
-    def test_leavingInTheMiddleOfADelivery(self) -> None:
-        first, firstSink = self.join(b"a")
-        second, _ = self.join(b"a")
-        self.publish((b"a", b"0"))
-
-        def send(data: bytes) -> int:
-            self.hub.unsubscribe(first)
-            second.lost()
-            self.hub.unsubscribe(second)
-            return len(data)
-
-        first._send = send
-        self.publish((b"a", b"1"))
-        self.publish((b"a", b"2"))
-        self.assertEqual(firstSink.sent, b"a:0\n")
-        self.assertEqual(self.hub.counters.dropped, 1)
-
     def test_largeBatchesAreCut(self) -> None:
         _, sink = self.join(b"a")
         payload = b"x" * (MAX_BATCH // 2)

@@ -5,9 +5,9 @@ one write per batch, answers read when there is nothing better to do.
 
 import contextlib
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 _TIMEOUT = 10.0
 _MOST_OUTSTANDING = 256  # answers not read yet: they are some 200 bytes each and must fit the socket's buffer
@@ -17,21 +17,12 @@ class PublishError(Exception):
     """The server refused a message, or stopped answering."""
 
 
-class Publisher(Protocol):
-    """Hands messages to a server."""
+class Publisher(ABC):
+    """
+    Hands messages to a server: a connection that sends batches and counts the answers still to come.
 
-    def publish(self, payloads: Sequence[bytes]) -> None:
-        """Hand over a batch in one write."""
-
-    def settle(self) -> None:
-        """Wait until the server has answered all of them, if it answers at all."""
-
-    def close(self) -> None:
-        """Drop the connection."""
-
-
-class _Connection:
-    """A connection that sends batches and counts the answers still to come."""
+    A subclass says what a batch looks like, and where an answer ends.
+    """
 
     def __init__(self, address: tuple[str, int] | str) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
@@ -42,6 +33,18 @@ class _Connection:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._outstanding = 0
         self._received = b""
+
+    @abstractmethod
+    def publish(self, payloads: Sequence[bytes]) -> None:
+        """Hand over a batch in one write."""
+
+    def settle(self) -> None:
+        """Wait until the server has answered all of them, if it answers at all."""
+        self._collect(0)
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._socket.close()
 
     def _send(self, data: bytes, answers: int) -> None:
         self._collect(_MOST_OUTSTANDING)
@@ -67,31 +70,25 @@ class _Connection:
             while self._outstanding and self._takeAnswer():
                 self._outstanding -= 1
 
+    @abstractmethod
     def _takeAnswer(self) -> bool:
         """Remove one whole answer from ``_received``; False when there is none yet."""
-        raise NotImplementedError
-
-    def settle(self) -> None:
-        """Wait until everything is answered."""
-        self._collect(0)
-
-    def close(self) -> None:
-        """Drop the connection."""
-        self._socket.close()
 
 
-class LinePublisher(_Connection):
+class LinePublisher(Publisher):
     """``floor.c``: a line per message on a unix socket; there are no answers."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
 
     def publish(self, payloads: Sequence[bytes]) -> None:
-        """Hand over a batch in one write."""
         self._send(b"".join(payload + b"\n" for payload in payloads), 0)
 
+    def _takeAnswer(self) -> bool:
+        return False  # and none is waited for
 
-class RedisPublisher(_Connection):
+
+class RedisPublisher(Publisher):
     """``PUBLISH`` commands, pipelined."""
 
     def __init__(self, port: int, channel: bytes) -> None:
@@ -99,7 +96,6 @@ class RedisPublisher(_Connection):
         self._prefix = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n" % (len(channel), channel)
 
     def publish(self, payloads: Sequence[bytes]) -> None:
-        """Hand over a batch in one write."""
         commands = (b"%b$%d\r\n%b\r\n" % (self._prefix, len(payload), payload) for payload in payloads)
         self._send(b"".join(commands), len(payloads))
 
@@ -113,7 +109,7 @@ class RedisPublisher(_Connection):
         return True
 
 
-class HttpPublisher(_Connection):
+class HttpPublisher(Publisher):
     """POST requests on one keep-alive connection, pipelined when there are several."""
 
     def __init__(self, port: int, path: str) -> None:
@@ -122,7 +118,6 @@ class HttpPublisher(_Connection):
         self._prefix = head.encode()
 
     def publish(self, payloads: Sequence[bytes]) -> None:
-        """Hand over a batch in one write."""
         posts = (b"%bContent-Length: %d\r\n\r\n%b" % (self._prefix, len(body), body) for body in payloads)
         self._send(b"".join(posts), len(payloads))
 

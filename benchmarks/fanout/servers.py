@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ class Process:
             self._child.wait()
 
 
-class Server:
+class Server(ABC):
     """
     One row of the tables. A subclass says what is started and how messages get in.
 
@@ -104,13 +105,13 @@ class Server:
         """Why it cannot be measured here; empty when it can."""
         return ""
 
+    @abstractmethod
     def command(self, port: int, directory: Path, place: Workplace) -> list[str]:
         """What is started; files it needs are written to ``directory`` here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def connectPublisher(self, port: int, directory: Path, place: Workplace) -> Publisher:
         """The way in for messages, once it listens."""
-        raise NotImplementedError
 
     @contextlib.contextmanager
     def running(self, place: Workplace) -> Iterator["RunningServer"]:

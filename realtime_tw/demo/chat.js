@@ -1,10 +1,9 @@
 // One chat panel: its list, its form and its connection's state. How messages travel is the business of ws.js and sio.js.
 
 import { createAnnouncer, parse, rememberName, row } from "./messages.js";
-import { byId } from "./ui.js";
+import { byId, showState } from "./ui.js";
 
 const SHOWN = 200; // messages kept in the list
-const STATES = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting" };
 
 /**
  * @param id the panel's, which all ids in it begin with
@@ -56,8 +55,7 @@ export function createChat(id, send) {
       announce(message);
     },
     state(state) {
-      part("connection").dataset.state = state;
-      part("connection-text").textContent = STATES[state];
+      showState(`${id}-connection`, state);
       if (state === "live") part("error").textContent = "";
     },
     failed: (text) => say("", text),

@@ -2,7 +2,7 @@
 
 import { createAnnouncer, parse, rememberName, row } from "./messages.js";
 import { openStream } from "./stream.js";
-import { byId, element, enableCopy, formatCount, formatMs, median, plural } from "./ui.js";
+import { byId, element, enableCopy, formatCount, formatMs, median, plural, showState } from "./ui.js";
 
 const EVENTS = "/events";
 const PUBLISH = "/publish";
@@ -12,8 +12,6 @@ const LANES = 4; // posts at a time: a browser has six HTTP/1.1 connections and 
 const ANSWER = 10000; // ms to wait for the answer to a post
 const ARRIVAL = 5000; // ms to wait for one's own message
 const TRIPS = 100; // round trips the median looks back on
-
-const STATES = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting" };
 
 export function mount(section) {
   const form = byId("sse-form");
@@ -36,10 +34,7 @@ export function mount(section) {
       message.trip = trips.arrived(message.id);
       feed.add(message);
     },
-    onState: (state) => {
-      byId("connection").dataset.state = state;
-      byId("connection-text").textContent = STATES[state];
-    },
+    onState: (state) => showState("connection", state),
   });
 
   rememberName(nameField);

@@ -10,6 +10,14 @@ export function element(tag, className, text) {
   return node;
 }
 
+const STATES = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting" };
+
+/** Shows a connection's state: as data-state on the element of this id, in a word in the one whose id ends in -text. */
+export function showState(id, state) {
+  byId(id).dataset.state = state;
+  byId(`${id}-text`).textContent = STATES[state];
+}
+
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });

@@ -52,10 +52,13 @@ class RealtimeActionType:
     """
     :ivar spec: how it is written.
     :ivar build: makes the resource that answers one request from the rule's context and its bound values.
+    :ivar isStanding: the resource is the same for all requests, and does something before the first: it is built when
+        the service starts. None of its keys may hold variables.
     """
 
     spec: ActionSpec
     build: Callable[[RuleContext, Values], IResource]
+    isStanding: bool = False
 
 
 _LIMITS = Limits()
@@ -168,7 +171,7 @@ def _websocket(context: RuleContext, values: Values) -> IResource:
 
 
 def _socketio(context: RuleContext, values: Values) -> IResource:
-    return context.once(  # type: ignore[no-any-return]
+    resource: IResource = context.once(
         "socket.io",
         lambda: SocketIOResource(
             context.hub,
@@ -188,6 +191,7 @@ def _socketio(context: RuleContext, values: Values) -> IResource:
             origins=_twoWayOrigins(context, values),
         ),
     )
+    return resource
 
 
 _HEARTBEAT = Key("heartbeat", Kind.SECONDS, default=HEARTBEAT)
@@ -311,6 +315,7 @@ ACTIONS: Mapping[str, RealtimeActionType] = {
                 summary="a Socket.IO server: messages to and from its clients",
             ),
             _socketio,
+            isStanding=True,
         ),
     )
 }

@@ -11,12 +11,14 @@ from twisted.web.server import NOT_DONE_YET, Request
 from realtime_tw.brokerurl import BrokerURL
 from realtime_tw.errors import ProtocolError
 from realtime_tw.hubs import Hubs
-from realtime_tw.routing.actions import ACTIONS, RuleContext
+from realtime_tw.routing.actions import ACTIONS, RuleContext, Values
+from realtime_tw.routing.arguments import ActionSpec
 from realtime_tw.routing.exchange import Exchange
 from realtime_tw.routing.options import Configuration
+from realtime_tw.routing.rules import RealtimeAction, Rule
 from realtime_tw.routing.static import StaticFile, StaticFiles, contained
 from realtime_tw.routing.values import Address
-from realtime_tw.routing.variables import Surroundings, requestVariables
+from realtime_tw.routing.variables import Surroundings, Variables, requestVariables
 from realtime_tw.routing.verdicts import Close, Continue, Handle, Reply, ServeFile, Verdict
 from realtime_tw.web.base import answer
 from realtime_tw.web.edits import ResponseEdits
@@ -40,6 +42,10 @@ class RoutingResource(Resource):
         self._surroundings = Surroundings.ofProcess()
         self._section = configuration.section
         self._contexts: dict[int, RuleContext] = {}
+        for rule in self._table.rules:
+            if isinstance(rule.action, RealtimeAction) and ACTIONS[rule.action.spec.name].isStanding:
+                # Nothing in it depends on a request.
+                self._build(rule, rule.action.spec, rule.action.arguments.bind(Exchange(Variables())))
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         try:
@@ -78,7 +84,7 @@ class RoutingResource(Resource):
                 resource = Message(404, "nothing is here")
         elif isinstance(verdict, Handle):
             try:
-                resource = ACTIONS[verdict.action.name].build(self._context(verdict), verdict.values)
+                resource = self._build(verdict.rule, verdict.action, verdict.values)
             except ProtocolError as error:
                 resource = Message(error.status, str(error))
         elif isinstance(verdict, ServeFile):
@@ -95,13 +101,15 @@ class RoutingResource(Resource):
         applyEffects(exchange, request, withBody=not isinstance(verdict, Reply))
         return resource
 
-    def _context(self, verdict: Handle) -> RuleContext:
-        number = verdict.rule.number
-        context = self._contexts.get(number)
+    def _build(self, rule: Rule, action: ActionSpec, values: Values) -> IResource:
+        return ACTIONS[action.name].build(self._context(rule, values), values)
+
+    def _context(self, rule: Rule, values: Values) -> RuleContext:
+        context = self._contexts.get(rule.number)
         if context is None:
-            server: Address | None = verdict.values.get("server")
+            server: Address | None = values.get("server")
             hub = self._hubs.default if server is None else self._hubs.hub(serverURL(server))
-            context = self._contexts[number] = RuleContext(hub, self._section)
+            context = self._contexts[rule.number] = RuleContext(hub, self._section)
         return context
 
     def closeAll(self, reason: str) -> None:

@@ -115,7 +115,8 @@ class StaticFile(File):
             return answer(request, 405, "a file answers GET, HEAD", {b"Allow": b"GET, HEAD"})
         if self._status != 200:
             return self._renderWhole(request)
-        return self.render_GET(request)  # type: ignore[no-any-return]
+        answered: bytes | int = self.render_GET(request)
+        return answered
 
     def _renderWhole(self, request: Request) -> bytes:
         """A file in the place of an error's body: neither ranges nor conditions apply."""

@@ -16,6 +16,7 @@ from realtime_tw.codec.jsontext import encodeJSON, validJSON
 from realtime_tw.codec.socketio import encodeEvent, eventPrefix
 from realtime_tw.codec.websocket import isText
 from realtime_tw.errors import BrokerUnavailable
+from realtime_tw.feed import Lane
 from realtime_tw.hub import Hub
 from realtime_tw.interfaces import IEncoding, ISubscriber
 from realtime_tw.model import Message
@@ -23,6 +24,7 @@ from realtime_tw.socketio.client import Socket
 from realtime_tw.socketio.server import ANY, NO_ANSWER, Namespace
 from realtime_tw.socketio.session import Session
 from realtime_tw.socketio.wire import Wire
+from realtime_tw.subscriber import Subscriber
 
 
 @implementer(IEncoding)
@@ -61,37 +63,61 @@ class EventEncoding:
 
 @implementer(ISubscriber)
 class Outlet:
-    """
-    A socket as a subscriber of the hub.
+    """A socket as a subscriber of the hub."""
 
-    :ivar deliver: the innermost method that takes bytes of this wire, so that a delivery passes through nothing else.
-    """
-
-    __slots__ = ("_held", "_mapping", "_session", "deliver", "encoding", "feed")
+    __slots__ = ("_held", "_mapping", "_out", "_session", "encoding", "feed")
 
     def __init__(self, mapping: "ChannelMapping", session: Session) -> None:
         self._mapping = mapping
         self._session = session
         self._held: list[bytes] | None = None
         self.feed: Any = None
-        self.encoding: IEncoding = mapping.encodingFor(session.wire)
-        self.deliver = session.deliverer()
+        self._out: Subscriber | None = None
+        self.encoding: EventEncoding
+        self._follow()
+
+    def _follow(self) -> None:
+        session = self._session
+        self.encoding = self._mapping.encodingFor(session.wire)
+        if session.carrier is not None:
+            self._out = session.carrier.out
+            self._out.followers += (self,)
+
+    def leave(self) -> None:
+        """The socket is gone; its connection may stay."""
+        if self._out is not None:
+            self._out.followers = tuple(other for other in self._out.followers if other is not self)
+            self._out = None
+
+    @property
+    def lane(self) -> Lane | None:
+        return self._out.lane if self._out is not None and self._held is None else None
+
+    def deliver(self, data: bytes) -> bool:
+        if self._held is not None:
+            self._held.append(data)
+            return True
+        session = self._session
+        return session.deliver(data if self.encoding.wire == session.wire else session.translated(data))
+
+    def stuffed(self, data: bytes, sent: int) -> None:
+        if self._out is not None:
+            self._out.stuffed(data, sent)
 
     def hold(self) -> None:
         self._held = []
-        self.deliver = self._hold
-
-    def _hold(self, data: bytes) -> bool:
-        assert self._held is not None
-        self._held.append(data)
-        return True
+        self._laneChanged()
 
     def release(self, data: bytes) -> None:
         held, self._held = self._held or [], None
-        self.deliver = self._session.deliverer()
+        self._laneChanged()
         for piece in (data, *held):
             if piece:
                 self.deliver(piece)
+
+    def _laneChanged(self) -> None:
+        if self.feed is not None:
+            self.feed[0].laneChanged()
 
     def wireChanged(self) -> None:
         """The session goes on over another transport, and needs other bytes."""
@@ -104,13 +130,12 @@ class Outlet:
         keeper = Outlet(mapping, session)
         hub.subscribe(keeper, mapping.channels, retained=False)
         hub.unsubscribe(self)
-        self.encoding = keeper.encoding
-        if self._held is None:
-            self.deliver = session.deliverer()
-        else:
+        self._follow()
+        if self._held is not None:
             self._held = [session.translated(piece) for piece in self._held]
         hub.subscribe(self, mapping.channels, retained=False)
         hub.unsubscribe(keeper)
+        keeper.leave()
 
     def beat(self) -> None:
         """Sessions have heartbeats of their own."""
@@ -147,7 +172,7 @@ class ChannelMapping:
         self._event = event
         self._json = json
         self._retained = retained
-        self._encodings: dict[Wire, IEncoding] = {}
+        self._encodings: dict[Wire, EventEncoding] = {}
         if channels:
             namespace.authorize(lambda socket: hub.prepare(channels).addCallback(self._prepared, socket))
             namespace.connected(self._connected)
@@ -155,7 +180,7 @@ class ChannelMapping:
         if publish is not None:
             namespace.on(ANY)(self._received)
 
-    def encodingFor(self, wire: Wire) -> IEncoding:
+    def encodingFor(self, wire: Wire) -> EventEncoding:
         """The encoding of a wire: one object for all clients, which share its bytes."""
         encoding = self._encodings.get(wire)
         if encoding is None:
@@ -173,13 +198,21 @@ class ChannelMapping:
     def _disconnected(self, socket: Socket, reason: str) -> None:
         if socket.outlet is not None:
             self.hub.unsubscribe(socket.outlet)
+            socket.outlet.leave()
 
     def _received(self, socket: Socket, event: str, *args: Any) -> "Deferred[Any]":
         assert self._publish is not None
-        message = {"sid": socket.id, "nsp": self._namespace.name, "event": event, "args": [plain(arg) for arg in args]}
-        done = self.hub.publish(self._publish, encodeJSON(message))
+        arguments = [plain(argument) for argument in args]
+        message = encodeJSON({"sid": socket.id, "nsp": self._namespace.name, "event": event, "args": arguments})
+        backlog, size = socket.client.backlog, len(message)
+        backlog.add(size)
+
+        def done(result: Any) -> Any:
+            backlog.done(size)
+            return result
+
         # The acknowledgement says that the broker has it: without that there is none.
-        return done.addCallbacks(lambda _: None, self._failed)
+        return self.hub.publish(self._publish, message).addBoth(done).addCallbacks(lambda _: None, self._failed)
 
     def _failed(self, failure: Failure) -> object:
         failure.trap(BrokerUnavailable)

@@ -22,6 +22,7 @@ from realtime_tw.codec.socketio import (
 )
 from realtime_tw.errors import ProtocolError
 from realtime_tw.socketio.session import Session
+from realtime_tw.web.backlog import Backlog
 
 if TYPE_CHECKING:
     from realtime_tw.socketio.server import Namespace, SocketIOServer
@@ -160,6 +161,14 @@ class Client:
             session.isSecure,
         )
         self._deadline: Any = None
+        self._backlog: Backlog | None = None
+
+    @property
+    def backlog(self) -> Backlog:
+        """What it has sent and a broker has not taken yet."""
+        if self._backlog is None:
+            self._backlog = Backlog(self.session.pause, self.session.resume)
+        return self._backlog
 
     def opened(self) -> None:
         if self._revision == 4:

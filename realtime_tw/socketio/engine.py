@@ -29,7 +29,7 @@ from realtime_tw.errors import LimitExceeded, ProtocolError
 from realtime_tw.heartbeat import Heart
 from realtime_tw.socketio.session import Application, Session
 from realtime_tw.socketio.wire import Wire
-from realtime_tw.subscriber import DEFAULT_LIMIT, SlowPolicy
+from realtime_tw.subscriber import DEFAULT_LIMIT, SlowPolicy, Subscriber
 from realtime_tw.web.base import RealtimeResource
 from realtime_tw.web.encodings import StreamEncoding
 from realtime_tw.web.publish import finishWith, jsonLine
@@ -145,13 +145,13 @@ class EngineIOResource(RealtimeResource):
             return self._post(request, session)
         return problem(request, BAD)
 
-    def _handshake(self, request: Any, version: int) -> int:
+    def _handshake(self, request: Any, version: int) -> bytes | int:
         session = self._open(request, Wire(version, True, True), request.isSecure())
         upgrades = ["websocket"] if "websocket" in self.transports else []
         session.sendPacket(self._openPacket(session, upgrades))
         self._start(session)
         if session.isClosed:
-            return problem(request, BAD)  # type: ignore[return-value]
+            return problem(request, BAD)
         return self._poll(request, session)
 
     def _open(self, request: Any, wire: Wire, isSecure: bool) -> Session:
@@ -168,7 +168,7 @@ class EngineIOResource(RealtimeResource):
         session.start()
         session.application.opened()
 
-    def _poll(self, request: Any, session: Session) -> int:
+    def _poll(self, request: Any, session: Session) -> bytes | int:
         finished: list[bool] = []
 
         def respond(payload: bytes) -> None:
@@ -188,16 +188,16 @@ class EngineIOResource(RealtimeResource):
                 session.pollLost()
 
         if query(request, "j") and not query(request, "j").isdigit():
-            return problem(request, BAD)  # type: ignore[return-value]
+            return problem(request, BAD)
         try:
             session.poll(respond)
         except ProtocolError:
-            return problem(request, BAD)  # type: ignore[return-value]
+            return problem(request, BAD)
         if not finished:
             request.notifyFinish().addErrback(lost)
         return NOT_DONE_YET
 
-    def _post(self, request: Any, session: Session) -> bytes:
+    def _post(self, request: Any, session: Session) -> bytes | int:
         body = request.content.read(self.maxPayload + 1)
         binary = (request.getHeader(b"Content-Type") or b"").startswith(b"application/octet-stream")
         try:
@@ -214,6 +214,9 @@ class EngineIOResource(RealtimeResource):
             session.received(packet)
         # A page of another origin must not be able to have this run as a script.
         request.setHeader(b"Content-Type", b"text/html" if not query(request, "j") else b"text/plain")
+        if session.isPaused and not session.isClosed:
+            session.whenResumed(lambda: finishWith(b"ok", request))
+            return NOT_DONE_YET
         return b"ok"
 
     # WebSocket
@@ -238,7 +241,7 @@ def query(request: Any, name: str) -> str:
     return values[0].decode("utf-8", "replace") if values else ""
 
 
-def problem(request: Any, what: tuple[int, str], status: int = BAD_REQUEST) -> bytes:
+def problem(request: Any, what: tuple[int, str], status: int = BAD_REQUEST) -> bytes | int:
     """The answer's body, as the reference words it."""
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/json")
@@ -250,12 +253,22 @@ class EngineSocket:
 
     session: Session | None = None
     connection: WebSocketConnection
-    deliver: Callable[[bytes], bool]
 
     def opened(self, connection: WebSocketConnection) -> None:
         self.connection = connection
-        # Straight to the sending half: a broadcast passes through nothing else.
-        self.deliver = connection.out.deliver
+
+    @property
+    def out(self) -> Subscriber:
+        """The sending half of the connection."""
+        return self.connection.out
+
+    def pause(self) -> None:
+        """For the session: read no more for now."""
+        self.connection.pause()
+
+    def resume(self) -> None:
+        """For the session: read on."""
+        self.connection.resume()
 
     def wire(self, version: int, base64: bool) -> Wire:
         """How messages look on this connection."""

@@ -14,6 +14,7 @@ from realtime_tw.codec.engineio import CLOSE, NOOP, PING, Packet, PacketType, de
 from realtime_tw.errors import ProtocolError
 from realtime_tw.heartbeat import Heart
 from realtime_tw.socketio.wire import Wire
+from realtime_tw.subscriber import Subscriber
 from realtime_tw.web.wsconnection import NORMAL
 
 
@@ -41,7 +42,9 @@ class Carrier(Protocol):
     """The WebSocket under a session."""
 
     @property
-    def deliver(self) -> Callable[[bytes], bool]: ...
+    def out(self) -> Subscriber: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
     def end(self, code: int) -> None: ...
 
 
@@ -67,6 +70,7 @@ class Session:
     """
 
     __slots__ = (
+        "_answers",
         "_deadline",
         "_poll",
         "_queue",
@@ -76,6 +80,7 @@ class Session:
         "carrier",
         "isClosed",
         "isFinishing",
+        "isPaused",
         "isSecure",
         "isUpgrading",
         "sid",
@@ -96,7 +101,10 @@ class Session:
         self.isUpgrading = False
         #: Ends once the client has fetched what waits.
         self.isFinishing = False
+        #: The client has sent more than is taken from it for now.
+        self.isPaused = False
         self.isSecure = isSecure
+        self._answers: list[Callable[[], object]] = []
         self._poll: Callable[[bytes], None] | None = None
         self._queue: list[bytes] = []
         self._queued = 0
@@ -107,7 +115,7 @@ class Session:
         server = self._server
         server.heart.add(self)
         if self.wire.version == 3:
-            self._expect(server.pingInterval + server.pingTimeout)
+            self._expect(self._patience)
 
     # Sending
 
@@ -119,7 +127,7 @@ class Session:
         """
         carrier = self.carrier
         if carrier is not None:
-            return carrier.deliver(data)
+            return carrier.out.deliver(data)
         if self.isClosed or self.isFinishing:
             return False
         if self._queued and self._queued + len(data) > self._server.buffer:
@@ -129,14 +137,6 @@ class Session:
         self._queued += len(data)
         self._answerPoll()
         return True
-
-    def deliverer(self) -> Callable[[bytes], bool]:
-        """The shortest way to :meth:`deliver`, until the transport changes."""
-        return self.deliverPolled if self.carrier is None else self.carrier.deliver
-
-    def deliverPolled(self, data: bytes) -> bool:
-        """As :meth:`deliver`, with bytes made for polling, whatever the transport is by now."""
-        return self.deliver(data if self.carrier is None else self.translated(data))
 
     def translated(self, data: bytes) -> bytes:
         """Bytes made for polling, as the WebSocket that has taken its place wants them."""
@@ -214,11 +214,13 @@ class Session:
         self.isUpgrading = False
         self.carrier = carrier
         self.wire = wire
+        if self.isPaused:
+            carrier.pause()
         if self._poll is not None:
             respond, self._poll = self._poll, None
             respond(old.packet(NOOP))
         if waiting:
-            carrier.deliver(self.translated(waiting))
+            carrier.out.deliver(self.translated(waiting))
         if self.isFinishing:
             self.close("finished", say=False)
         elif not self.isClosed:
@@ -239,8 +241,7 @@ class Session:
         elif kind is PacketType.PONG and self.wire.version != 3:
             self._expect(None)
         elif kind is PacketType.PING and self.wire.version == 3:
-            server = self._server
-            self._expect(server.pingInterval + server.pingTimeout)
+            self._expect(self._patience)
             self.sendPacket(b"3" + (packet.data.encode() if isinstance(packet.data, str) else b""))
         elif kind is PacketType.CLOSE:
             if self._poll is not None:
@@ -250,13 +251,40 @@ class Session:
         elif kind not in (PacketType.UPGRADE, PacketType.NOOP):
             self.close("unexpected packet")
 
+    def pause(self) -> None:
+        """Have the client wait: its WebSocket is not read from, its requests are not answered."""
+        self.isPaused = True
+        if self.carrier is not None:
+            self.carrier.pause()
+
+    def resume(self) -> None:
+        """Undo :meth:`pause`."""
+        self.isPaused = False
+        if self._deadline is not None:
+            # What it has said meanwhile is only read now.
+            self._expect(self._patience)
+        if self.carrier is not None:
+            self.carrier.resume()
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            answer()
+
+    def whenResumed(self, answer: Callable[[], object]) -> None:
+        """Call back once the client, which is paused, may send more, or the session is over."""
+        self._answers.append(answer)
+
     # Heartbeats
 
+    @property
+    def _patience(self) -> float:
+        server = self._server
+        return server.pingTimeout + (server.pingInterval if self.wire.version == 3 else 0)
+
     def beat(self) -> None:
-        if self.wire.version != 3 and not self.isClosed:
+        if self.wire.version != 3 and not self.isClosed and not self.isPaused:
             self.sendPacket(PING)
             if self._deadline is None:
-                self._expect(self._server.pingTimeout)
+                self._expect(self._patience)
 
     def _expect(self, seconds: float | None) -> None:
         """Close unless something is heard within this time; None to stop waiting."""
@@ -268,7 +296,11 @@ class Session:
 
     def _missed(self) -> None:
         self._deadline = None
-        self.close("ping timeout")
+        if self.isPaused:
+            # It may have said something that we have not read.
+            self._expect(self._patience)
+        else:
+            self.close("ping timeout")
 
     # The end
 
@@ -300,7 +332,13 @@ class Session:
             respond, self._poll = self._poll, None
             respond(self.wire.packet(CLOSE))
         self._queue = []
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            answer()
         carrier, self.carrier = self.carrier, None
         if carrier is not None:
+            if self.isPaused:
+                # For the client's half of the goodbye.
+                carrier.resume()
             carrier.end(code)
         self.application.closed(reason)

@@ -11,13 +11,10 @@ from zope.interface import implementer
 from realtime_tw.errors import BrokerUnavailable
 from realtime_tw.hub import Hub, channelName
 from realtime_tw.interfaces import IBodyReceiver, IStreamingResource
+from realtime_tw.web.backlog import Backlog
 from realtime_tw.web.base import RealtimeResource
 from realtime_tw.web.publish import MAX_MESSAGE, RETRY_AFTER, finishWith, jsonLine
 from realtime_tw.web.request import StreamingRequest
-
-#: Bytes of one client that the broker has not acknowledged: above the first the client is paused, below the second it
-#: goes on. A quarter of a megabyte keeps a local Redis busy at any rate a camera can send.
-PAUSE_AT, RESUME_AT = 1 << 18, 1 << 16
 
 #: A body that was buffered by an ordinary site is published in pieces of this size.
 PIECE = 1 << 16
@@ -97,7 +94,9 @@ class IStreamReceiver:
         self._chunk: list[bytes] = []
         self._chunkSize = 0
         self._pending = 0
-        self._paused = False
+        self._backlog: Backlog | None = None
+        if self._stream is not None:
+            self._backlog = Backlog(self._stream.pauseBody, self._stream.resumeBody)
         self._ended = False
         self._failed = False
         self._messages = 0
@@ -142,18 +141,17 @@ class IStreamReceiver:
         resource = self._resource
         self._messages += 1
         self._bytes += len(data)
-        self._pending += len(data)
+        self._pending += 1
         message = b"%b%b%b" % (resource.prefix, data, resource.suffix) if resource.prefix or resource.suffix else data
+        if self._backlog is not None:
+            self._backlog.add(len(data))
         done = resource.hub.publish(resource.channel, message)
         done.addCallbacks(self._published, self._publishFailed, callbackArgs=(len(data),))
-        if self._stream is not None and not self._paused and not self._failed and self._pending > PAUSE_AT:
-            self._paused = True
-            self._stream.pauseBody()
 
     def _published(self, receivers: int, size: int) -> None:
-        self._pending -= size
-        if self._pending < RESUME_AT:
-            self._resume()
+        self._pending -= 1
+        if self._backlog is not None:
+            self._backlog.done(size)
         self._finishWhenDone()
 
     def _publishFailed(self, failure: Failure) -> None:
@@ -177,12 +175,8 @@ class IStreamReceiver:
             for name, value in (headers or {}).items():
                 request.setHeader(name, value)
             finishWith(message.encode() + b"\n", request)
-        self._resume()
-
-    def _resume(self) -> None:
-        if self._paused and self._stream is not None:
-            self._paused = False
-            self._stream.resumeBody()
+        if self._backlog is not None:
+            self._backlog.end()
 
     def _finishWhenDone(self) -> None:
         if not self._ended or self._pending or self._failed:

@@ -21,8 +21,8 @@ from realtime_tw.errors import BrokerUnavailable
 from realtime_tw.hub import Hub, channelName
 from realtime_tw.interfaces import IEncoding
 from realtime_tw.model import Message
+from realtime_tw.web.backlog import Backlog
 from realtime_tw.web.base import Channels, RealtimeResource, answer, channelNames
-from realtime_tw.web.istream import PAUSE_AT, RESUME_AT
 from realtime_tw.web.upgrade import canRelease, release
 from realtime_tw.web.wsconnection import (
     INTERNAL,
@@ -39,9 +39,6 @@ OnMessage = Callable[[WebSocketConnection, bytes, bool], object]
 
 #: Messages that a client may send at once before its rate is looked at, in seconds of that rate.
 BURST_SECONDS = 2.0
-
-#: What a message on its way to the broker counts for, besides its bytes.
-MESSAGE_COST = 1024
 
 _log = Logger()
 
@@ -236,12 +233,11 @@ def webSocketFactory(
 class ChannelHandler:
     """One client of a :class:`WebSocketResource`."""
 
-    __slots__ = ("_credit", "_paused", "_pending", "_resource", "_since")
+    __slots__ = ("_backlog", "_credit", "_resource", "_since")
 
     def __init__(self, resource: WebSocketResource) -> None:
         self._resource = resource
-        self._pending = 0
-        self._paused = False
+        self._backlog: Backlog | None = None
         self._credit = 0.0
         self._since: float | None = None
 
@@ -266,20 +262,13 @@ class ChannelHandler:
             self._publish(connection, resource.hub, resource.publishTo, resource.prefix + payload + resource.suffix)
 
     def _publish(self, connection: WebSocketConnection, hub: Hub, channel: bytes, message: bytes) -> None:
-        size = len(message) + MESSAGE_COST
-        self._pending += size
+        backlog, size = self._backlog, len(message)
+        if backlog is None:
+            backlog = self._backlog = Backlog(connection.pause, connection.resume)
+        backlog.add(size)
         hub.publish(channel, message).addCallbacks(
             lambda _: None, self._publishFailed, errbackArgs=(connection,)
-        ).addCallback(self._answered, connection, size)
-        if self._pending > PAUSE_AT and not self._paused:
-            self._paused = True
-            connection.pause()
-
-    def _answered(self, _: object, connection: WebSocketConnection, size: int) -> None:
-        self._pending -= size
-        if self._paused and self._pending < RESUME_AT:
-            self._paused = False
-            connection.resume()
+        ).addCallback(lambda _: backlog.done(size))
 
     def _publishFailed(self, failure: Failure, connection: WebSocketConnection) -> None:
         failure.trap(BrokerUnavailable)

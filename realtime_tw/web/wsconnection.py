@@ -5,7 +5,7 @@ What a broadcast sends is built once, by :mod:`realtime_tw.codec.websocket`; a c
 closes) go through the same sink, so that nothing can come between the halves of a frame.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from realtime_tw.heartbeat import Heart
 from realtime_tw.interfaces import IEncoding
 from realtime_tw.sinks import ConsumerSink, DirectSink, isDirect
 from realtime_tw.subscriber import DEFAULT_LIMIT, SlowPolicy, Subscriber
+from realtime_tw.web.deflate import agreement
 from realtime_tw.web.upgrade import Released
 
 #: Close codes of RFC 6455, section 7.4.1, and of the IANA registry.
@@ -34,12 +35,6 @@ MAX_MESSAGE = 1 << 16
 
 #: Seconds for the client's half of the closing handshake; then the connection is cut.
 CLOSE_TIMEOUT = 5.0
-
-#: LZ77 window of compressed frames, unless the client asks for a smaller one: 4 KiB is more than most messages.
-WINDOW_BITS = 12
-
-#: What a window may be (RFC 7692, section 7.1.2): decimal, without leading zeroes.
-_WINDOWS = frozenset(map(str, range(8, 16)))
 
 
 class Handler(Protocol):
@@ -396,33 +391,3 @@ class WebSocketConnection(WebSocketServerProtocol):
     def abort(self) -> None:
         """The server cannot wait any longer."""
         self.transport.abortConnection()
-
-
-def agreement(params: Mapping[str, Sequence[str | bool]]) -> tuple[str, int] | None:
-    """
-    Answer an offer of permessage-deflate (RFC 7692, section 7.1).
-
-    Without context takeover on both sides: one compressed frame serves everybody, and nobody keeps a window.
-
-    :param params: of the offer; True stands for a parameter without a value.
-    :return: the answering header's value and our window; None to decline what is not understood.
-    """
-    answer = "permessage-deflate; client_no_context_takeover"
-    window = WINDOW_BITS
-    for name, values in params.items():
-        value = values[0]
-        if len(values) != 1:
-            return None
-        if name in ("client_no_context_takeover", "server_no_context_takeover"):
-            if value is not True:
-                return None
-            if name.startswith("server"):
-                answer += "; server_no_context_takeover"
-        elif name == "server_max_window_bits":
-            if value not in _WINDOWS:
-                return None
-            answer += f"; server_max_window_bits={value}"
-            window = min(window, int(value))
-        elif name != "client_max_window_bits" or not (value is True or value in _WINDOWS):
-            return None
-    return answer, window

@@ -180,6 +180,16 @@ class Server:
 
         until(listens, f"port {self.port}")
 
+    def waitUntilConnected(self) -> None:
+        """
+        Wait for both connections to Redis.
+
+        They come up by themselves, in any order: with one of them a server publishes and hears nothing yet, or hears
+        and cannot publish.
+        """
+        self.logged("(publisher)")
+        self.logged("(subscriber)")
+
     def request(
         self,
         method: str,
@@ -418,10 +428,10 @@ class ServerFactory:
         return server
 
     def withRedis(self, redis: Redis, *rules: str, arguments: Sequence[str] = ()) -> Server:
-        """A server whose ``route`` rules these are, connected to this Redis: it can publish from the first request."""
+        """A server whose ``route`` rules these are, connected to this Redis from the first request on."""
         lines = ["[realtime]", f"broker = {redis.url}", *(f"route = {rule}" for rule in rules), ""]
         server = self.start("\n".join(lines), *arguments)
-        server.logged("(publisher)")
+        server.waitUntilConnected()
         return server
 
     def run(self, *arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":

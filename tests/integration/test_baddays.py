@@ -137,6 +137,7 @@ def test_killedWhileItIsPublishedTo(twistd: ServerFactory, redis: Redis, files: 
 
 def test_suspendedRedisDoesNotHoldPublishersForEver(twistd: ServerFactory, redis: Redis, files: Path) -> None:
     server = twistd.start(ROUTES.format(redis=redis, directory=files))
+    server.waitUntilConnected()
     with server.stream("/events") as stream:
         stream.readUntil(b": ok\n\n")
         assert server.request("POST", "/publish", b"one").status == 200
@@ -179,7 +180,12 @@ def test_retainedValuesReachNewSubscribersOfEveryProcess(
 ) -> None:
     servers = [twistd.start(ROUTES.format(redis=redis, directory=files)) for _ in range(2)]
     for server in servers:
-        server.logged("(publisher)")
+        server.waitUntilConnected()
+
+    def untilNobodyListens() -> None:
+        """The number of receivers must be that of the next reader alone."""
+        until(lambda: redis.command("PUBSUB", "NUMSUB", "news") == [b"news", 0], "the end of the subscription")
+
     with open(tmp_path / "owner.log", "wb") as log:
         owner = subprocess.Popen(
             [python(), "-c", OWNER, redis.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
@@ -194,6 +200,7 @@ def test_retainedValuesReachNewSubscribersOfEveryProcess(
                 assert redis.publish("news", "live") == 1
                 received = stream.readUntil(b"data: live\n\n")
                 assert received == b": ok\n\ndata: line 1\ndata: line 2\n\ndata: live\n\n"
+            untilNobodyListens()
         owner.stdin.close()
         assert owner.wait(20) == 0
     finally:
@@ -205,6 +212,7 @@ def test_retainedValuesReachNewSubscribersOfEveryProcess(
         with server.stream("/events") as stream:
             assert redis.publish("news", "live") == 1
             assert stream.readUntil(b"data: live\n\n") == b": ok\n\ndata: live\n\n"
+        untilNobodyListens()
 
 
 def test_brokerOfASingleRouteMayBeAbsent(twistd: ServerFactory, redis: Redis) -> None:

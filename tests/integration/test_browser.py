@@ -1,13 +1,17 @@
 """A real headless Chromium: the examples of ``examples/uwsgi`` and the demo, as people will see them."""
 
+import json
 import re
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+from websockets.sync.client import connect
 
-from tests.integration.support import PATIENCE, Redis, Server, ServerFactory, freePort, until
+from tests.integration.support import PATIENCE, Redis, Server, ServerFactory, freePort
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "uwsgi"
 
@@ -53,12 +57,27 @@ class Tab:
             self.complaints.append(f"{message.text} ({message.location})")
 
 
-@pytest.fixture
-def tab(browser: Browser) -> Iterator[Tab]:
+@contextmanager
+def opened(browser: Browser) -> Iterator[Tab]:
+    """A tab of somebody's own: it shares nothing with others."""
     expect.set_options(timeout=PATIENCE * 1000)
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    yield Tab(context.new_page())
-    context.close()
+    try:
+        yield Tab(context.new_page())
+    finally:
+        context.close()
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    with opened(browser) as started:
+        yield started
+
+
+@pytest.fixture
+def otherTab(browser: Browser) -> Iterator[Tab]:
+    with opened(browser) as started:
+        yield started
 
 
 # The examples of uwsgi-realtime
@@ -71,7 +90,7 @@ def example(twistd: ServerFactory, redis: Redis, name: str) -> str:
     port = freePort()
     text = text.replace("http-socket = :9090\n", f"http-socket = 127.0.0.1:{port}\n")
     server = twistd.start(text, "--broker", redis.url, cwd=EXAMPLES)
-    server.logged("(subscriber)")
+    server.waitUntilConnected()
     return f"http://127.0.0.1:{port}/"
 
 
@@ -194,17 +213,14 @@ def test_theDemoShowsWhatItReceivesAsText(twistd: ServerFactory, tab: Tab) -> No
 def test_everyPageOfTheDemoGetsEveryMessage(twistd: ServerFactory, tab: Tab, browser: Browser) -> None:
     server = demo(twistd)
     page = openDemo(server, tab)
-    context = browser.new_context()
-    try:
-        other = openDemo(server, Tab(context.new_page()))
+    with opened(browser) as otherTab:
+        other = openDemo(server, otherTab)
         send(page, "Ann", "Who is there?")
         expect(other.locator("#sse-messages .text")).to_have_text(["Who is there?"])
         send(other, "Ben", "Me")
         expect(page.locator("#sse-messages .text")).to_have_text(["Me", "Who is there?"])
-        # Two pages, each with a stream of messages and one of counters.
+        # Two pages, each with a stream of messages, one of counters, and two chats.
         expect(page.locator("#stat-subscribers")).to_have_text("8")
-    finally:
-        context.close()
     expect(page.locator("#stat-subscribers")).to_have_text("4")
 
 
@@ -261,8 +277,147 @@ def test_theDemoLoadsNothingFromElsewhere(twistd: ServerFactory, tab: Tab) -> No
     server = demo(twistd)
     asked: list[str] = []
     tab.page.on("request", lambda request: asked.append(request.url))
-    openDemo(server, tab)
-    until(lambda: any(url.endswith("/stats") for url in asked), "the counters' stream")
+    page = openDemo(server, tab)
+    # Playwright tells of requests while it is called, so that it is what waits here: until every panel is at work.
+    expect(page.locator("#stat-subscribers")).to_have_text("4")
+    assert any(url.endswith("/stats") for url in asked)
     assert {re.sub(r"^(\w+://[^/]+/).*", r"\1", url) for url in asked} == {f"http://127.0.0.1:{server.port}/"}
     for name in ("/", "/demo.js", "/demo.css"):
         assert server.get(name).headers["Content-Security-Policy"] == "default-src 'self'"
+
+
+# The demo's chats: one conversation, over WebSocket and over Socket.IO
+
+
+class Chat:
+    """
+    One of the two panels on a page.
+
+    :param id: ``ws`` or ``sio``.
+    :ivar texts: what was said, the latest last; ``names`` who said it.
+    """
+
+    def __init__(self, page: Page, id: str) -> None:
+        self._page = page
+        self._id = id
+        self.connection = self.part("connection")
+        self.text = self.part("text")
+        self.texts = page.locator(f"#{id}-messages > li .text")
+        self.names = page.locator(f"#{id}-messages > li .who")
+
+    def part(self, name: str) -> Locator:
+        return self._page.locator(f"#{self._id}-{name}")
+
+    def expectState(self, state: str) -> None:
+        expect(self.connection).to_have_attribute("data-state", state)
+        expect(self.connection).to_have_text(state.capitalize())
+
+    def say(self, text: str, name: str = "") -> None:
+        self.part("name").fill(name)
+        self.text.fill(text)
+        self.text.press("Enter")
+
+
+def chatsOf(tab: Tab) -> list[Chat]:
+    """The panels of a page, once both are live: from then on they get every message."""
+    chats = [Chat(tab.page, id) for id in ("ws", "sio")]
+    for chat in chats:
+        chat.expectState("live")
+    return chats
+
+
+def expectTexts(chats: list[Chat], texts: list[str]) -> None:
+    for chat in chats:
+        expect(chat.texts).to_have_text(texts)
+
+
+@pytest.mark.parametrize(("panel", "status"), [(0, "Sent"), (1, "Acknowledged in")], ids=["ws", "sio"])
+def test_twoPagesOfTheDemoTalk(twistd: ServerFactory, tab: Tab, otherTab: Tab, panel: int, status: str) -> None:
+    server = demo(twistd)
+    for each in (tab, otherTab):
+        openDemo(server, each)
+    everybody = [*chatsOf(tab), *chatsOf(otherTab)]
+    ann, ben = everybody[panel], everybody[2 + panel]
+    said: list[str] = []
+    for chat, name, text in ((ann, "Änn", "Who is there?"), (ben, "Ben & Co", "Me: ä€🎉"), (ann, "Änn", '"1", \\2')):
+        chat.say(text, name)
+        said.append(text)
+        # Waited for before anybody answers: two publishers have no order between them.
+        expectTexts(everybody, said)
+        expect(chat.text).to_have_value("")
+        expect(chat.part("status")).to_contain_text(status)
+    for chat in everybody:
+        expect(chat.names).to_have_text(["Änn", "Ben & Co", "Änn"])
+    ben.say("  ")
+    expect(ben.part("error")).to_have_text("Write a message first.")
+    expectTexts(everybody, said)
+    assert tab.complaints == otherTab.complaints == []
+
+
+def test_theChatsOfTheDemoShowWhatTheyReceiveAsText(twistd: ServerFactory, tab: Tab, otherTab: Tab) -> None:
+    server = demo(twistd)
+    for each in (tab, otherTab):
+        openDemo(server, each)
+    mine = chatsOf(tab)
+    everybody = [*mine, *chatsOf(otherTab)]
+    title = tab.page.title()
+    image = "<img src=x onerror=\"document.title='hacked'\">"
+    said: list[str] = []
+    for chat in mine:
+        for text in (ATTACK, image):
+            chat.say(text, image[:40])
+            said.append(text)
+            expectTexts(everybody, said)
+    # Past the forms: longer names, messages that are no JSON, and bytes that are no text.
+    with connect(f"ws://127.0.0.1:{server.port}/chat", proxy=None, open_timeout=PATIENCE) as stranger:
+        for message, text in (
+            (json.dumps({"name": ATTACK, "text": image}), image),
+            (image, image),
+            (json.dumps([image]), json.dumps([image])),
+            (b"\xff<b>", "4 bytes"),
+        ):
+            stranger.send(message)
+            said.append(text)
+            expectTexts(everybody, said)
+    for each in (tab, otherTab):
+        for tag in ("img", "script", "b"):
+            expect(each.page.locator(f"#ws {tag}, #sio {tag}")).to_have_count(0)
+        assert each.page.title() == title
+    assert tab.complaints == otherTab.complaints == []
+
+
+@pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+def test_theChatsOfTheDemoComeBackToARestartedServer(
+    twistd: ServerFactory, tab: Tab, otherTab: Tab, way: signal.Signals
+) -> None:
+    port = freePort()
+    listen = ["--demo", "--listen", f"tcp:{port}:interface=127.0.0.1"]
+    first = twistd.start(None, *listen)
+    for each in (tab, otherTab):
+        each.page.goto(f"http://127.0.0.1:{port}/")
+    mine, theirs = chatsOf(tab), chatsOf(otherTab)
+    everybody = [*mine, *theirs]
+    mine[0].say("before")
+    expectTexts(everybody, ["before"])
+    first.process.send_signal(way)
+    first.process.wait(PATIENCE)
+    for chat in everybody:
+        chat.expectState("reconnecting")
+    for chat, text in zip(mine, ("one", "two"), strict=True):
+        chat.say(text)
+        expect(chat.part("error")).to_contain_text("Not connected")
+        # What could not be sent is not lost.
+        expect(chat.text).to_have_value(text)
+    twistd.start(None, *listen)
+    for chat in everybody:
+        chat.expectState("live")
+        expect(chat.part("error")).to_have_text("")
+    said = ["before"]
+    for chat, text in zip(mine, ("one", "two"), strict=True):
+        chat.text.press("Enter")
+        said.append(text)
+        expectTexts(everybody, said)
+    for chat in theirs:
+        chat.say("and back")
+        said.append("and back")
+        expectTexts(everybody, said)

@@ -275,7 +275,9 @@ def test_asADaemon(tmp_path: Path) -> None:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             received = b""
             while b": ok\n\n" not in received:
-                received += client.recv(1 << 16)
+                data = client.recv(1 << 16)
+                assert data, f"the daemon closed the connection: {received!r}"
+                received += data
             os.kill(pid, signal.SIGTERM)
             while data := client.recv(1 << 16):
                 received += data

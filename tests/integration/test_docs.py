@@ -322,7 +322,7 @@ def test_whatTheDocumentsSayAboutSignals(tmp_path: Path) -> None:
         until(lambda: listens(port), "the server")
         command = f"{program('curl')} -sN http://127.0.0.1:{port}/stats"
         reader = Process(command, tmp_path / "read", tmp_path, env)
-        found = until(lambda: re.search(r"^data: (.*)$", (tmp_path / "read").read_text(), re.MULTILINE), "a report")
+        found = until(lambda: re.search(r"^data: (.*)\n", (tmp_path / "read").read_text(), re.MULTILINE), "a report")
         assert isinstance(found, re.Match)
         assert json.loads(found[1])["subscribers"] == 1
         server.process.send_signal(signal.SIGINT)

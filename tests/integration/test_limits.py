@@ -220,12 +220,12 @@ def test_aSilentConnectionIsClosed(twistd: ServerFactory) -> None:
 
 
 def test_aKeptConnectionIsClosedWhenItStaysIdle(twistd: ServerFactory) -> None:
-    server = start(twistd, "idle-timeout = 1s")
+    server = start(twistd, "idle-timeout = 2s")
     with idle(server) as wire:
         for _ in range(3):
             wire.take()
-            # Used again in time, it lives on.
-            assert not select.select([wire.socket], [], [], 0.5)[0]
+            # Used again in time, it lives on. All these times together are longer than the timeout.
+            assert not select.select([wire.socket], [], [], 0.7)[0]
             wire.send(hello())
             assert status(wire.readUntil(b"hello")) == 200
         wire.take()
@@ -242,7 +242,7 @@ def test_aBodyThatStopsIsGivenUp(twistd: ServerFactory, path: str) -> None:
 
 
 def test_aBodyThatComesSlowlyAndStreamsThatAreSilentAreNotIdle(twistd: ServerFactory) -> None:
-    server = start(twistd, "idle-timeout = 1s", "header-timeout = 1s")
+    server = start(twistd, "idle-timeout = 2s", "header-timeout = 1s")
     with streaming(server) as stream, Wire(server, post("/in", "Transfer-Encoding: chunked")) as sender:
         for number in range(8):
             assert not select.select([sender.socket], [], [], 0.3)[0]
@@ -252,7 +252,7 @@ def test_aBodyThatComesSlowlyAndStreamsThatAreSilentAreNotIdle(twistd: ServerFac
         assert answer == {"channel": "news", "messages": 8, "bytes": 8}
         stream.readUntil(b"data: 7\n\n")
         # Nothing has been said on it for longer than the idle timeout now, in either direction.
-        assert not select.select([stream.socket], [], [], 1.5)[0]
+        assert not select.select([stream.socket], [], [], 2.5)[0]
         assert server.request("POST", "/publish", b"still there").status == 200
         stream.readUntil(b"data: still there\n\n")
     assertFine(server)

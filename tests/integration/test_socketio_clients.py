@@ -63,7 +63,7 @@ def test_chromium(twistd: ServerFactory, redis: Redis, node: Path, chromium: str
         f"[realtime]\nbroker = {redis.url}\nstatic-map = /client={dist}\nstatic-map = /files={files}\n"
         "route = ^/socket.io/ socket.io:subscribe=news,publish=said\n"
     )
-    server.logged("(publisher)")
+    server.waitUntilConnected()
     with Subscription(redis, "said") as said, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()

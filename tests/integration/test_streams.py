@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.conftest import program
-from tests.integration.support import PATIENCE, Client, Redis, Server, ServerFactory, Subscription
+from tests.integration.support import PATIENCE, Client, Redis, Server, ServerFactory, Subscription, until
 
 EVERY_BYTE = bytes(range(256))
 
@@ -65,8 +65,7 @@ def test_curlReadsAStream(twistd: ServerFactory, redis: Redis) -> None:
     command = [program("curl"), "-sSN", "--max-time", str(PATIENCE), f"http://127.0.0.1:{server.port}/s"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as curl:
         assert curl.stdout is not None
-        while not redis.publish("news", EVERY_BYTE):
-            pass
+        until(lambda: redis.publish("news", EVERY_BYTE), "the subscription")
         assert curl.stdout.read(256) == EVERY_BYTE
         server.terminate()
         # The last chunk was sent: an incomplete transfer would be status 18.

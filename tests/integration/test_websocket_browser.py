@@ -37,7 +37,7 @@ class Chat:
         self.server: Server = self._twistd.start(
             self._text, "--broker", self.redis.url, cwd=EXAMPLES, env={"REDIS_PORT": str(self.redis.port)}
         )
-        self.server.logged("(subscriber)")
+        self.server.waitUntilConnected()
 
     def join(self, name: str) -> Page:
         """A page of somebody's own."""

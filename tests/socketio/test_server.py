@@ -21,12 +21,12 @@ class Client:
 
     def __init__(self, web: WebClient, version: int = 4) -> None:
         self._web = web
-        self._query = f"EIO={version}&transport=polling"
+        self.query = f"EIO={version}&transport=polling"
         opened, *self.rest = self.poll()
-        self._query += "&sid=" + json.loads(opened[1:])["sid"]
+        self.query += "&sid=" + json.loads(opened[1:])["sid"]
 
     def request(self, method: str, body: str = "") -> tuple[int, str]:
-        head = f"{method} /io?{self._query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"{method} /io?{self.query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         answer = self._web.send(head.encode() + body.encode()).value().decode()
         if not answer:
             return 0, ""
@@ -203,6 +203,29 @@ class ServerTests(SynchronousTestCase):
         client.send('421["hello"]')
         self.assertEqual(client.poll(), ["431[]"])
         client.send("1")
+        self.assertNothingLeft()
+
+    def test_backPressure(self) -> None:
+        web = self.start(publish="said")
+        waiting: list[Deferred[int]] = []
+
+        def publish(channel: bytes, payload: bytes, retain: bool = False) -> Deferred[int]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        self.patch(self.hub.broker, "publish", publish)
+        client = Client(web)
+        client.connect()
+        flood = "\x1e".join(['42["hello"]'] * 300)
+        head = f"POST /io?{client.query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(flood)}\r\n\r\n"
+        transport = web.send(f"{head}{flood}".encode())
+        self.assertEqual((len(waiting), transport.value()), (300, b""))
+        for each in waiting[:-1]:
+            each.callback(1)
+        self.assertTrue(transport.value().endswith(b"\r\n\r\nok"))
+        client.send('42["more"]', "1")
+        for each in waiting[-2:]:
+            each.callback(1)
         self.assertNothingLeft()
 
     def test_sessionsThatNobodyComesBackTo(self) -> None:

@@ -6,10 +6,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from realtime_tw.codec.engineio import Packet, PacketType
+from realtime_tw.counters import Counters
 from realtime_tw.errors import ProtocolError
 from realtime_tw.heartbeat import Heart
 from realtime_tw.socketio.session import Session
 from realtime_tw.socketio.wire import Wire
+from realtime_tw.subscriber import Subscriber
+from tests.doubles import FakeSink, LineEncoding
 
 
 class Server:
@@ -53,12 +56,16 @@ class Carrier:
     """A WebSocket."""
 
     def __init__(self) -> None:
-        self.sent: list[bytes] = []
+        self.sink = FakeSink()
+        self.out = Subscriber(LineEncoding(), self.sink, Counters())
         self.code: int | None = None
+        self.isPaused = False
 
-    def deliver(self, data: bytes) -> bool:
-        self.sent.append(data)
-        return True
+    def pause(self) -> None:
+        self.isPaused = True
+
+    def resume(self) -> None:
+        self.isPaused = False
 
     def end(self, code: int) -> None:
         self.code = code
@@ -136,16 +143,12 @@ class SessionTests(SynchronousTestCase):
             session.send("ü𝄞".encode())
             session.sendBinary(b"\x01")
             carrier, wire = Carrier(), Wire(version, False)
-            polling = session.deliverer()
             session.upgraded(carrier, wire)
             expected = wire.join([wire.text("ü𝄞".encode()), wire.binary(b"\x01")])
-            self.assertEqual(carrier.sent, [expected])
+            self.assertEqual(carrier.sink.sent, expected)
             self.assertEqual(self.application.events, ["wire"])
-            # What somebody has encoded for polling still arrives as it should.
-            polling(Wire(version, True, True).binary(b"\x02"))
-            self.assertEqual(carrier.sent[1:], [wire.binary(b"\x02")])
             session.send(b"direct")
-            self.assertEqual(carrier.sent[2:], [wire.text(b"direct")])
+            self.assertEqual(carrier.sink.sent, expected + wire.text(b"direct"))
             session.close("done", code=1001)
             self.assertEqual(carrier.code, 1001)
             self.assertOver("done")
@@ -156,7 +159,7 @@ class SessionTests(SynchronousTestCase):
         session.send(text)
         carrier = Carrier()
         session.upgraded(carrier, Wire(4, False))
-        self.assertEqual(carrier.sent, [Wire(4, False).text(text)])
+        self.assertEqual(carrier.sink.sent, Wire(4, False).text(text))
 
     def test_finishing(self) -> None:
         session = self.open()
@@ -179,7 +182,7 @@ class SessionTests(SynchronousTestCase):
         session.finish("enough")
         carrier = Carrier()
         session.upgraded(carrier, Wire(4, False))
-        self.assertEqual((len(carrier.sent), carrier.code), (1, 1000))
+        self.assertEqual((carrier.sink.sent, carrier.code), (b"\x81\x054last\x81\x011", 1000))
         self.assertOver("finished")
 
     def test_whoNeverComesForTheRestIsForgotten(self) -> None:
@@ -188,6 +191,33 @@ class SessionTests(SynchronousTestCase):
         session.finish("enough")
         self.server.clock.pump([2.5] * 20)
         self.assertOver("ping timeout")
+
+    def test_pausing(self) -> None:
+        for version in (4, 3):
+            session = self.open(version)
+            answered: list[str] = []
+            session.pause()
+            session.whenResumed(lambda: answered.append("one"))  # noqa: B023
+            carrier = Carrier()
+            session.upgraded(carrier, Wire(version, False))
+            self.assertTrue(carrier.isPaused)
+            # It cannot say that it is alive as long as nobody listens.
+            self.server.clock.pump([0.5] * 400)
+            self.assertFalse(session.isClosed)
+            self.assertEqual((carrier.sink.sent, answered), (b"", []))
+            session.resume()
+            self.assertEqual((carrier.isPaused, answered), (False, ["one"]))
+            self.server.clock.pump([0.5] * 100)
+            self.assertOver("ping timeout")
+
+    def test_closingWhilePaused(self) -> None:
+        session = self.open()
+        answered: list[str] = []
+        session.upgraded(carrier := Carrier(), Wire(4, False))
+        session.pause()
+        session.whenResumed(lambda: answered.append("one"))
+        session.close("done")
+        self.assertEqual((carrier.isPaused, answered, carrier.code), (False, ["one"], 1000))
 
     def test_badMessagesClose(self) -> None:
         session = self.open()

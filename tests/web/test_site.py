@@ -15,8 +15,9 @@ from zope.interface.verify import verifyObject
 from realtime_tw.brokers.memory import MemoryBroker
 from realtime_tw.hub import Hub
 from realtime_tw.interfaces import IBodyReceiver, IStreamingResource
+from realtime_tw.web.backlog import MESSAGE_COST, PAUSE_AT
 from realtime_tw.web.connections import Connections
-from realtime_tw.web.istream import PAUSE_AT, IStreamReceiver, IStreamResource
+from realtime_tw.web.istream import IStreamReceiver, IStreamResource
 from realtime_tw.web.publish import PublishResource
 from realtime_tw.web.request import LINGER_BYTES, LINGER_SECONDS
 from realtime_tw.web.site import HEADER_TIMEOUT, IDLE_TIMEOUT
@@ -465,7 +466,7 @@ class RealtimeResourceTests(SynchronousTestCase):
 
         self.patch(self.broker, "publish", publish)
         transport = self.web.send(b"POST /istream HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
-        for _ in range(PAUSE_AT // 65536):
+        for _ in range(PAUSE_AT // (65536 + MESSAGE_COST)):
             self.web.send(b"x" * 65536, transport)
             self.assertEqual(transport.producerState, "producing")
         self.web.send(b"x" * 65536, transport)

@@ -21,10 +21,11 @@ from realtime_tw.hub import Hub
 from realtime_tw.interfaces import IEncoding, ISubscriber
 from realtime_tw.model import Message
 from realtime_tw.subscriber import SlowPolicy
+from realtime_tw.web.backlog import MESSAGE_COST, PAUSE_AT
 from realtime_tw.web.connections import Connections
-from realtime_tw.web.istream import PAUSE_AT
-from realtime_tw.web.websocket import MESSAGE_COST, WebSocketEncoding, WebSocketResource
-from realtime_tw.web.wsconnection import CLOSE_TIMEOUT, Limits, WebSocketConnection, agreement
+from realtime_tw.web.deflate import agreement
+from realtime_tw.web.websocket import WebSocketEncoding, WebSocketResource
+from realtime_tw.web.wsconnection import CLOSE_TIMEOUT, Limits, WebSocketConnection
 from tests.doubles import FakeSink, PausableTransport, WebClient, tree
 
 HANDSHAKE = (
