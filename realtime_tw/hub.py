@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from realtime_tw.claims import Claims
 from realtime_tw.counters import Counters
 from realtime_tw.errors import BrokerUnavailable
 from realtime_tw.feed import Feed
@@ -39,6 +40,7 @@ class Hub:
 
     :param broker: an :class:`realtime_tw.interfaces.IBroker`; the embedded one when not given.
     :param clock: for heartbeats; the reactor when not given.
+    :ivar claims: which of its channels have a publisher of live media.
     """
 
     _log = Logger()
@@ -55,6 +57,7 @@ class Hub:
         self.broker: IBroker = broker
         self.clock = clock
         self.counters = Counters()
+        self.claims = Claims()
         self._feeds: dict[tuple[tuple[bytes, ...], IEncoding], Feed] = {}
         self._channels: dict[bytes, list[Feed]] = {}
         self._dirty: list[Feed] = []

@@ -144,7 +144,7 @@ class RealtimeService(MultiService):
             accessLog=_setting(settings, "accessLog", True),
         )
         self._notices = configuration.notices if configuration is not None else ()
-        factory = PortFactory(self.site, self.connections)
+        factory = PortFactory(self.site, self.connections, self._routing.rtsp if self._routing is not None else None)
         self._ports: list[tuple[str, Service]] = []
         for description in plan.endpoints:
             self._ports.append((description, _listener(description, factory, reactor)))

@@ -13,6 +13,8 @@ from twisted.web.resource import IResource
 from realtime_tw.hub import Hub
 from realtime_tw.routing.arguments import ActionSpec, Key, Kind
 from realtime_tw.routing.replies import checkHeaderValue
+from realtime_tw.routing.rtspactions import INTERLEAVED, RTSP, interleavedPublication, overHTTP, rtspPublication
+from realtime_tw.rtsp.server import Publication
 from realtime_tw.socketio.client import CONNECT_TIMEOUT
 from realtime_tw.socketio.engine import MAX_PAYLOAD, PING_INTERVAL, PING_TIMEOUT
 from realtime_tw.socketio.resource import SocketIOResource
@@ -33,11 +35,13 @@ class RuleContext:
 
     :ivar hub: of the rule's broker.
     :ivar section: of its file.
+    :ivar tunnels: answers HTTP requests that tunnel RTSP.
     :ivar kept: what must outlive a request, such as the sessions of a Socket.IO server.
     """
 
     hub: Hub
     section: str = "realtime"
+    tunnels: IResource | None = None
     kept: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -54,11 +58,13 @@ class RealtimeActionType:
     :ivar build: makes the resource that answers one request from the rule's context and its bound values.
     :ivar isStanding: the resource is the same for all requests, and does something before the first: it is built when
         the service starts. None of its keys may hold variables.
+    :ivar publication: what becomes of an RTSP publisher; None for an action that takes none.
     """
 
     spec: ActionSpec
     build: Callable[[RuleContext, Values], IResource]
     isStanding: bool = False
+    publication: Callable[[RuleContext, Values], Publication] | None = None
 
 
 _LIMITS = Limits()
@@ -194,6 +200,10 @@ def _socketio(context: RuleContext, values: Values) -> IResource:
     return resource
 
 
+def _overHTTP(context: RuleContext, values: Values) -> IResource:
+    return overHTTP(context.tunnels)
+
+
 _HEARTBEAT = Key("heartbeat", Kind.SECONDS, default=HEARTBEAT)
 
 ACTIONS: Mapping[str, RealtimeActionType] = {
@@ -316,6 +326,16 @@ ACTIONS: Mapping[str, RealtimeActionType] = {
             ),
             _socketio,
             isStanding=True,
+        ),
+        RealtimeActionType(
+            RTSP,
+            _overHTTP,
+            publication=lambda context, values: rtspPublication(context.hub, values),
+        ),
+        RealtimeActionType(
+            INTERLEAVED,
+            _overHTTP,
+            publication=lambda context, values: interleavedPublication(context.hub, values),
         ),
     )
 }

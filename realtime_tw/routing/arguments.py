@@ -18,7 +18,7 @@ from typing import Any
 from realtime_tw.errors import ConfigError, ProtocolError
 from realtime_tw.routing.template import Literal, Template, Token
 from realtime_tw.routing.text import didYouMean, quoted, toText
-from realtime_tw.routing.values import parseAddress, parseCount, parseFlag, parseSeconds, parseSize
+from realtime_tw.routing.values import Address, parseAddress, parseCount, parseFlag, parseSeconds, parseSize
 from realtime_tw.routing.variables import Context
 
 _BACKSLASH, _EQUALS, _COMMA, _SEMICOLON = b"\\=,;"
@@ -44,6 +44,7 @@ class Kind(Enum):
     FLAG = "flag"  # bool
     CHOICE = "choice"  # str, one of Key.choices
     SERVER = "server"  # Address with a host and a port, or a unix socket
+    ADDRESSES = "addresses"  # tuple[Address, ...] with hosts and ports, separated by ";"
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +259,13 @@ def _channels(key: Key, atoms: list[_Atom]) -> tuple[Template, ...]:
     return templates
 
 
+def _hostAndPort(text: str) -> Address:
+    address = parseAddress(text, needsHost=True)
+    if address.path:
+        raise ConfigError(f"{quoted(text)} is not a host and a port")
+    return address
+
+
 _PARSERS: Mapping[Kind, Callable[[str], Any]] = {
     Kind.SIZE: parseSize,
     Kind.SECONDS: parseSeconds,
@@ -265,6 +273,7 @@ _PARSERS: Mapping[Kind, Callable[[str], Any]] = {
     Kind.FLAG: parseFlag,
     Kind.WORDS: lambda text: tuple(filter(None, text.split(";"))),
     Kind.SERVER: lambda text: parseAddress(text, needsHost=True),
+    Kind.ADDRESSES: lambda text: tuple(map(_hostAndPort, filter(None, text.split(";")))),
 }
 
 

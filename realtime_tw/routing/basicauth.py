@@ -3,6 +3,9 @@
 
 A user who is known already (REMOTE_USER is set) passes. ``user:`` accepts the empty password only, ``realm,``
 nobody. The argument is taken as it stands: a password may hold ``$1``.
+
+RTSP clients are offered Digest, too, where the rule itself has the password: a file has only what Basic can be checked
+against.
 """
 
 import base64
@@ -15,6 +18,7 @@ from realtime_tw.routing.paths import splitsHeaders
 from realtime_tw.routing.replies import Effect, plainReply
 from realtime_tw.routing.text import toBytes
 from realtime_tw.routing.verdicts import Reply, Verdict
+from realtime_tw.rtsp.digest import Nonces, challenge, makeHA1, parseDigest, verify
 
 _NOBODY = plainVerifier(b"")
 
@@ -52,6 +56,8 @@ class _Guard:
             self._password = plainVerifier(toBytes(password))
         elif source:
             self._file = HtpasswdFile(source)
+        self._realm = realm
+        self._plain = toBytes(password) if colon else None
         escaped = toBytes(realm).replace(b"\\", b"\\\\").replace(b'"', b'\\"')
         refusal = plainReply(401, b"Unauthorized")
         challenge = (b"WWW-Authenticate", b'Basic realm="' + escaped + b'"')
@@ -60,6 +66,31 @@ class _Guard:
     def __call__(self, exchange: Exchange) -> Verdict | None:
         if exchange.variables["REMOTE_USER"]:
             return None
+        if exchange.nonces is not None and self._plain is not None:
+            return self._checkRTSP(exchange, exchange.nonces, self._plain)
+        return self._checkBasic(exchange)
+
+    def _checkRTSP(self, exchange: Exchange, nonces: Nonces, plain: bytes) -> Verdict | None:
+        credentials = parseDigest(exchange.authorization.decode("utf-8", "surrogateescape"))
+        stale = False
+        if credentials is None:
+            if self._checkBasic(exchange) is None:
+                return None
+        else:
+            method = exchange.variables["REQUEST_METHOD"].decode("latin-1")
+            ha1 = makeHA1(self._user, self._realm, plain)
+            isRight = verify(credentials, method, ha1, nonces.current)
+            if isRight and credentials.user == self._user:
+                exchange.variables["REMOTE_USER"] = toBytes(self._user)
+                return None
+            stale = nonces.isStale(credentials, method, ha1)
+            if self._goesOn:
+                return None
+        offer = (b"WWW-Authenticate", challenge(self._realm, nonces.current, stale=stale).encode())
+        refusal = self._refusal
+        return Reply(refusal.status, refusal.reason, (offer, *refusal.headers), refusal.body)
+
+    def _checkBasic(self, exchange: Exchange) -> Verdict | None:
         credentials = parseBasic(exchange.authorization)
         if credentials is None:
             return self._refusal

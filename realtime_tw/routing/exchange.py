@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from realtime_tw.routing.text import loggable
 from realtime_tw.routing.variables import Variables
+from realtime_tw.rtsp.digest import Nonces
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class Exchange:
     :ivar logVariables: extra fields for the access log.
     :ivar isLogged: whether the request appears in the access log.
     :ivar logLines: lines for the log, free of control characters.
+    :ivar nonces: of a connection on which digest authentication is offered, too: RTSP.
     """
 
     variables: Variables
@@ -33,6 +35,7 @@ class Exchange:
     logVariables: dict[bytes, bytes] = field(default_factory=dict)
     isLogged: bool = True
     logLines: list[str] = field(default_factory=list)
+    nonces: Nonces | None = None
 
     @property
     def authorization(self) -> bytes:

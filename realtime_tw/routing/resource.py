@@ -20,6 +20,8 @@ from realtime_tw.routing.static import StaticFile, StaticFiles, contained
 from realtime_tw.routing.values import Address
 from realtime_tw.routing.variables import Surroundings, Variables, requestVariables
 from realtime_tw.routing.verdicts import Close, Continue, Handle, Reply, ServeFile, Verdict
+from realtime_tw.rtsp.server import Announcement, Publication, Refusal, RTSPFactory
+from realtime_tw.rtsp.tunnel import RTSPTunnelResource
 from realtime_tw.web.base import answer
 from realtime_tw.web.edits import ResponseEdits
 
@@ -42,6 +44,15 @@ class RoutingResource(Resource):
         self._surroundings = Surroundings.ofProcess()
         self._section = configuration.section
         self._contexts: dict[int, RuleContext] = {}
+        #: Serves RTSP by the same rules; None when no rule takes RTSP.
+        self.rtsp: RTSPFactory | None = None
+        self._tunnels: RTSPTunnelResource | None = None
+        actions = [
+            ACTIONS[rule.action.spec.name] for rule in self._table.rules if isinstance(rule.action, RealtimeAction)
+        ]
+        if any(action.publication is not None for action in actions):
+            self.rtsp = RTSPFactory(self._publication, hubs.default.clock)
+            self._tunnels = RTSPTunnelResource(self.rtsp)
         for rule in self._table.rules:
             if isinstance(rule.action, RealtimeAction) and ACTIONS[rule.action.spec.name].isStanding:
                 # Nothing in it depends on a request.
@@ -70,6 +81,35 @@ class RoutingResource(Resource):
             surroundings=self._surroundings,
         )
         return Exchange(variables)
+
+    def _publication(self, announcement: Announcement) -> Publication:
+        """What becomes of an RTSP publisher."""
+        exchange = Exchange(
+            requestVariables(
+                announcement.method.encode(),
+                announcement.url.encode("utf-8", "surrogateescape"),
+                b"RTSP/1.0",
+                announcement.headerBytes(),
+                peer=hostAndPort(announcement.peer),
+                host=hostAndPort(announcement.host),
+                secure=announcement.secure,
+                surroundings=self._surroundings,
+            ),
+            nonces=announcement.nonces,
+        )
+        exchange.variables["REQUEST_SCHEME"] = b"rtsps" if announcement.secure else b"rtsp"
+        verdict = self._table.run(exchange)
+        for line in exchange.logLines:
+            self._log.info("{line}", line=line)
+        if isinstance(verdict, Handle):
+            publication = ACTIONS[verdict.action.name].publication
+            if publication is None:
+                raise Refusal(405, f"{verdict.action.name} takes no RTSP")
+            return publication(self._context(verdict.rule, verdict.values), verdict.values)
+        if isinstance(verdict, Reply):
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in verdict.headers]
+            raise Refusal(verdict.status, verdict.body.decode("utf-8", "replace").strip(), headers)
+        raise Refusal(404, "nothing is here")
 
     def _resource(self, verdict: Verdict, exchange: Exchange, path: bytes, request: Any) -> IResource:
         if isinstance(verdict, Continue):
@@ -109,7 +149,7 @@ class RoutingResource(Resource):
         if context is None:
             server: Address | None = values.get("server")
             hub = self._hubs.default if server is None else self._hubs.hub(serverURL(server))
-            context = self._contexts[rule.number] = RuleContext(hub, self._section)
+            context = self._contexts[rule.number] = RuleContext(hub, self._section, self._tunnels)
         return context
 
     def closeAll(self, reason: str) -> None:

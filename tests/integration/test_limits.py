@@ -26,8 +26,6 @@ route = ^/large$ publish:channel=news,max_message=100m
 route = ^/in$ istream:publish=news,max_message=1000
 """
 
-CONNECTED = ("01", "08")
-
 
 def start(twistd: ServerFactory, *settings: str) -> Server:
     """A server with the embedded broker and a file at ``/files/hello.txt``."""
@@ -65,17 +63,8 @@ def body(response: bytes) -> bytes:
     return response.partition(b"\r\n\r\n")[2]
 
 
-def connections(server: Server) -> int:
-    """How many clients' connections the server has not closed, from the kernel's table."""
-    count = 0
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, _, state = line.split()[:4]
-        count += local == f"0100007F:{server.port:04X}" and state in CONNECTED
-    return count
-
-
 def untilNoConnections(server: Server) -> None:
-    until(lambda: not connections(server), "the server to close all connections")
+    until(lambda: not server.connections(), "the server to close all connections")
 
 
 def assertFine(server: Server) -> None:
@@ -436,7 +425,7 @@ def test_clientsMayGoAtAnyPoint(server: Server, name: str, way: str) -> None:
                 if cut % 2:
                     # Not before the server has seen it: it answers others in between.
                     assert server.get("/files/hello.txt").status == 200
-        until(lambda: connections(server) == 1, "the server to close all but one connection")
+        until(lambda: server.connections() == 1, "the server to close all but one connection")
         # Those who stay are served as ever.
         assert server.request("POST", "/publish", b"the end").status == 200
         received = witness.readUntil(b"data: the end\n\n")

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 import socketio
 
@@ -122,6 +123,21 @@ def test_emitter(twistd: ServerFactory, redis: Redis, emit: Orders) -> None:
         three.closed()
         emit("emit", "end")
         assert [one.read(), two.read()] == ['42["end"]', '42["end"]']
+
+
+def test_aKeyThatLooksLikeAPatternIsHeardFromTheStart(twistd: ServerFactory, redis: Redis) -> None:
+    key = r"a*[b]?\c"
+    written = key.replace("\\", "\\\\")
+    server = twistd.withRedis(redis, f"^/socket.io/ socket.io:emitter={written}")
+    # Nobody has connected yet.
+    until(lambda: redis.command("PUBSUB", "NUMSUB", f"{key}-request#/#") == [f"{key}-request#/#".encode(), 1], "it")
+    with connected(server.port) as (socket, _):
+        packet = {"type": 2, "data": ["hello"], "nsp": "/"}
+        options: dict[str, Any] = {"rooms": [], "except": [], "flags": {}}
+        for channel in (f"{key}#/#", "axxb?c#/#", "a*[b]?c#/#"):
+            redis.publish(channel, msgpack.packb([channel, packet, options]))
+        redis.publish(f"{key}#/#", msgpack.packb(["x", {**packet, "data": ["end"]}, options]))
+        assert [socket.read(), socket.read()] == ['42["hello"]', '42["end"]']
 
 
 def test_emitterToOtherNamespaces(twistd: ServerFactory, redis: Redis, emit: Orders) -> None:

@@ -297,6 +297,19 @@ def ffmpeg(*arguments: str | Path) -> bytes:
     return done.stdout
 
 
+def endAfterFfmpeg(server: Server, others: int = 0) -> None:
+    """
+    Publish "end" behind everything that ffmpeg has sent.
+
+    It does not wait for its request's answer, so that much may still be on its way when it ends. Once the server has
+    closed the connection it has published all of that, and what it publishes itself comes after.
+
+    :param others: how many other connections there are.
+    """
+    until(lambda: server.connections() == others, "the end of ffmpeg's request")
+    assert server.request("POST", "/end", b"end").status == 200
+
+
 def frames(file: Path) -> int:
     """How many video frames can be decoded from a file."""
     output = subprocess.run(
@@ -314,13 +327,15 @@ SOURCE: Sequence[str] = ("-re", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate
 
 
 def test_ffmpegPublishesWebMWithOneClusterInEachMessage(twistd: ServerFactory, redis: Redis) -> None:
-    server = twistd.withRedis(redis, "^/in$ istream:tv", "^/out$ stream:subscribe=tv,content_type=video/webm")
+    server = twistd.withRedis(
+        redis, "^/in$ istream:tv", "^/out$ stream:subscribe=tv,content_type=video/webm", "^/end$ publish:tv"
+    )
     encoding = ["-c:v", "libvpx", "-g", "1", "-deadline", "realtime", "-f", "webm"]
     # HTTP/1.0, so that the body is the stream.
     with Subscription(redis, "tv") as subscription, server.client(b"GET /out HTTP/1.0\r\n\r\n") as viewer:
         viewer.readUntil(b"\r\n\r\n")
         ffmpeg(*SOURCE, *encoding, f"http://127.0.0.1:{server.port}/in")
-        redis.publish("tv", "end")
+        endAfterFfmpeg(server, 1)
         received = viewer.readUntil(b"end").partition(b"\r\n\r\n")[2].removesuffix(b"end")
         messages = []
         while (message := subscription.payload()) != b"end":
@@ -334,7 +349,7 @@ def test_ffmpegPublishesWebMWithOneClusterInEachMessage(twistd: ServerFactory, r
 
 
 def test_aViewerReadsByteForByteWhatFfmpegWrote(twistd: ServerFactory, redis: Redis) -> None:
-    server = twistd.withRedis(redis, "^/in$ istream:tv", "^/out$ stream:tv")
+    server = twistd.withRedis(redis, "^/in$ istream:tv", "^/out$ stream:tv", "^/end$ publish:tv")
     source = twistd.directory / "source.webm"
     ffmpeg(*SOURCE[1:], "-c:v", "libvpx", "-g", "5", source)
     copy: list[str | Path] = ["-i", source, "-c", "copy", "-fflags", "+bitexact", "-flags", "+bitexact", "-f", "webm"]
@@ -345,18 +360,18 @@ def test_aViewerReadsByteForByteWhatFfmpegWrote(twistd: ServerFactory, redis: Re
         with server.client(b"GET /out HTTP/1.0\r\n\r\n") as viewer:
             viewer.readUntil(b"\r\n\r\n")
             ffmpeg(*copy, "-method", method, f"http://127.0.0.1:{server.port}/in")
-            redis.publish("tv", "end")
+            endAfterFfmpeg(server, 1)
             assert viewer.readUntil(b"end").partition(b"\r\n\r\n")[2] == expected + b"end"
 
 
 def test_ffmpegPublishesAsAnIcecastSource(twistd: ServerFactory, redis: Redis) -> None:
-    server = twistd.withRedis(redis, "^/live.ogg$ istream:radio")
+    server = twistd.withRedis(redis, "^/live.ogg$ istream:radio", "^/end$ publish:radio")
     sound = ["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "1", "-c:a", "libvorbis"]
     target = f"icecast://source:hackme@127.0.0.1:{server.port}/live.ogg"
     for legacy in ("0", "1"):
         with Subscription(redis, "radio") as subscription:
             ffmpeg(*sound, "-content_type", "application/ogg", "-f", "ogg", "-legacy_icecast", legacy, target)
-            redis.publish("radio", "end")
+            endAfterFfmpeg(server)
             messages = []
             while (message := subscription.payload()) != b"end":
                 messages.append(message)

@@ -1,0 +1,335 @@
+"""
+What RTSP publishers send arrives frame by frame as it is in their files: number, order, bytes, keyframes, times.
+
+Each codec, by ffmpeg and by GStreamer, with what is in the file copied and not coded anew. Not here, because the sender
+has no payloader for it: PNG (neither), AV1 (neither), 4:4:4 and progressive JPEG (RFC 2435 cannot say them). Left out
+because nobody publishes so: A-law and L16 in anything but the container that it is tested with.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from realtime_tw.media import Codec, Frame, Kind, Track
+from tests.integration.media import Elementary, Library, Listener, Packet, Recording, Senders, retained, run, url
+from tests.integration.support import Redis, Server, ServerFactory, until
+
+#: Seconds between what a packet's time should be and what it is: a tick of RTP's clock on top of Matroska's
+#: milliseconds is as good as it gets.
+TOLERANCE = Fraction(1, 1000)
+
+CODECS = {
+    "h264": Codec.H264,
+    "hevc": Codec.HEVC,
+    "vp8": Codec.VP8,
+    "vp9": Codec.VP9,
+    "aac": Codec.AAC,
+    "opus": Codec.OPUS,
+    "vorbis": Codec.VORBIS,
+    "mp3": Codec.MP3,
+    "mjpeg": Codec.JPEG,
+    "pcm_mulaw": Codec.PCMU,
+    "pcm_alaw": Codec.PCMA,
+    "pcm_s16be": Codec.L16,
+}
+
+#: A packet of samples has as many as the sender likes.
+SAMPLED = {Codec.PCMU: 1, Codec.PCMA: 1, Codec.L16: 2}
+
+
+@dataclass(frozen=True)
+class Ffmpeg:
+    """
+    ffmpeg, and a file that it publishes.
+
+    :ivar options: what this codec needs.
+    """
+
+    name: str
+    options: tuple[str, ...] = ()
+    paced: bool = False
+
+    def __str__(self) -> str:
+        return "-".join(("ffmpeg", self.name, *(("paced",) if self.paced else ()), *self.options[1:]))
+
+
+@dataclass(frozen=True)
+class GStreamer:
+    """
+    GStreamer, and a file that it publishes.
+
+    :ivar demuxer: takes the file apart.
+    :ivar pads: of the demuxer, each with what is between it and the sink.
+    """
+
+    name: str
+    demuxer: str
+    pads: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return f"gstreamer-{self.name}"
+
+    def pipeline(self, path: Path) -> str:
+        """Queues, because the sink takes nothing before it has seen every stream."""
+        branches = [f"d.{pad} ! queue max-size-time=0 max-size-buffers=0 ! {rest} s." for pad, rest in self.pads]
+        return f"filesrc location={path} ! {self.demuxer} name=d {' '.join(branches)}"
+
+
+CASES = [
+    # As fast as the server takes it, unless said otherwise: times must not depend on when packets arrive.
+    Ffmpeg("h264.mp4"),
+    Ffmpeg("h264.mp4", paced=True),
+    Ffmpeg("h264.mp4", ("-rtpflags", "latm")),
+    Ffmpeg("h264.mp4", ("-rtpflags", "h264_mode0", "-pkt_size", "60000")),
+    Ffmpeg("h264-bframes.mp4"),
+    Ffmpeg("h264-bframes.mkv"),
+    Ffmpeg("hevc.mp4"),
+    Ffmpeg("hevc-bframes.mkv"),
+    Ffmpeg("vp8.webm"),
+    Ffmpeg("vp9.webm", ("-strict", "experimental")),
+    Ffmpeg("vp8-vorbis.webm"),
+    Ffmpeg("opus.mkv"),
+    Ffmpeg("vorbis.mkv"),
+    Ffmpeg("jpeg.mkv"),
+    Ffmpeg("jpeg-422.avi"),
+    Ffmpeg("pcmu.mkv"),
+    Ffmpeg("pcma.wav"),
+    Ffmpeg("l16.mkv"),
+    Ffmpeg("mp3.mkv"),
+    GStreamer("h264.mp4", "qtdemux", (("video_0", "h264parse !"), ("audio_0", "aacparse !"))),
+    GStreamer("h264-bframes.mp4", "qtdemux", (("video_0", "h264parse !"), ("audio_0", "aacparse !"))),
+    GStreamer("h264-bframes.mkv", "matroskademux", (("video_0", "h264parse !"), ("audio_0", "aacparse !"))),
+    GStreamer("hevc.mp4", "qtdemux", (("video_0", "h265parse !"),)),
+    GStreamer("hevc-bframes.mkv", "matroskademux", (("video_0", "h265parse !"),)),
+    GStreamer("vp8.webm", "matroskademux", (("video_0", "video/x-vp8,profile=(string)0 !"), ("audio_0", "opusparse !"))),
+    GStreamer("vp9.webm", "matroskademux", (("video_0", "vp9parse !"),)),
+    GStreamer("vp8-vorbis.webm", "matroskademux", (("video_0", "video/x-vp8,profile=(string)0 !"), ("audio_0", ""))),
+    GStreamer("opus.mkv", "matroskademux", (("audio_0", "opusparse !"),)),
+    GStreamer("vorbis.mkv", "matroskademux", (("audio_0", "vorbisparse !"),)),
+    GStreamer("jpeg.mkv", "matroskademux", (("video_0", "jpegparse !"),)),
+    GStreamer("jpeg-422.avi", "avidemux", (("video_0", "jpegparse !"),)),
+    GStreamer("pcmu.mkv", "matroskademux", (("audio_0", ""),)),
+    GStreamer("pcma.wav", "wavparse", (("src", ""),)),
+    GStreamer("l16.mkv", "matroskademux", (("audio_0", ""),)),
+    GStreamer("mp3.mkv", "matroskademux", (("audio_0", "mpegaudioparse !"),)),
+]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return Library(tmp_path_factory.mktemp("media"))
+
+
+@pytest.fixture(scope="module")
+def sharedRedis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    redis = Redis(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    yield redis
+    redis.kill()
+
+
+@pytest.fixture(scope="module")
+def server(logs: Path, tmp_path_factory: pytest.TempPathFactory, sharedRedis: Redis) -> Iterator[Server]:
+    """One for all: each case has a channel of its own, and the server outlives them all."""
+    factory = ServerFactory(logs, tmp_path_factory.mktemp("rtsp_exact"))
+    yield factory.withRedis(sharedRedis, "^/([a-z0-9.-]+)$ rtsp:publish=$1,demuxer=auto")
+    factory.stop()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_framesAreThoseOfTheFile(
+    server: Server, sharedRedis: Redis, library: Library, tmp_path: Path, case: Ffmpeg | GStreamer
+) -> None:
+    channel = str(case).replace("_", "-")
+    target = url(server.port, f"/{channel}")
+    senders = Senders(tmp_path)
+    path = library.file(case.name)
+    with Listener(sharedRedis, channel) as listener:
+        if isinstance(case, Ffmpeg):
+            sender = senders.ffmpeg(path, target, *case.options, paced=case.paced)
+        else:
+            sender = senders.gstreamer(case.pipeline(path), target, "protocols=tcp")
+        with sender:
+            sender.finish()
+        recording = listener.recording()
+    until(lambda: retained(sharedRedis, channel) is None, "the retained description to vanish")
+    check(recording, library.streams(case.name))
+
+
+def check(recording: Recording, streams: list[Elementary]) -> None:
+    """The recording has everything that is in the file, and nothing else."""
+    tracks = recording.tracks[-1].tracks
+    assert sorted(track.kind.value for track in tracks) == sorted(stream.kind for stream in streams)
+    origins = []
+    for stream in streams:
+        track = next(track for track in tracks if track.kind.value == stream.kind)
+        checkTrack(track, stream)
+        frames = recording.of(track)
+        # What decoders need to know is known before the first frame.
+        assert recording.firsts[track.id].config == track.config
+        if track.codec in SAMPLED:
+            origins.append(checkSamples(track, frames, stream))
+        else:
+            origins.append(checkFrames(track, frames, stream))
+    for origin in origins:
+        assert abs(origin - origins[0]) <= TOLERANCE, f"tracks apart: {[float(each) for each in origins]}"
+
+
+def checkTrack(track: Track, stream: Elementary) -> None:
+    assert track.codec is CODECS[stream.codec]
+    assert (track.width, track.height) == (stream.width, stream.height)
+    if track.kind is Kind.AUDIO:
+        assert (track.sampleRate, track.channels) == (stream.sampleRate, stream.channels)
+    assert normalConfig(track.codec, track.config) == normalConfig(track.codec, stream.config)
+
+
+def checkFrames(track: Track, frames: list[Frame], stream: Elementary) -> Fraction:
+    """
+    :return: what the track's times are ahead of the file's.
+    """
+    normal = NORMAL.get(track.codec, bytes)
+    expected = [normal(packet.data) for packet in stream.packets]
+    arrived = [normal(frame.data) for frame in frames]
+    firsts = [number for number, (one, other) in enumerate(zip(expected, arrived, strict=False)) if one != other][:5]
+    assert not firsts, f"{track.codec}: frames {firsts} differ"
+    assert len(arrived) == len(expected)
+    assert [frame.keyframe for frame in frames] == [packet.keyframe for packet in stream.packets]
+    return checkTimes(track, frames, stream.packets)
+
+
+def checkTimes(track: Track, frames: list[Frame], packets: list[Packet]) -> Fraction:
+    offsets = [
+        Fraction(frame.pts, track.clockRate) - packet.time for frame, packet in zip(frames, packets, strict=True)
+    ]
+    spread = max(offsets) - min(offsets)
+    assert spread <= TOLERANCE, f"{track.codec}: times differ by {float(spread)}: {[float(each) for each in offsets]}"
+    assert all(frame.dts <= frame.pts for frame in frames)
+    assert all(frame.dts < following.dts for frame, following in zip(frames, frames[1:], strict=False))
+    if [packet.time for packet in packets] == sorted(packet.time for packet in packets):
+        assert all(frame.dts == frame.pts for frame in frames)
+    return offsets[0]
+
+
+def checkSamples(track: Track, frames: list[Frame], stream: Elementary) -> Fraction:
+    """As :func:`checkFrames`; how samples are divided into frames is the sender's choice."""
+    assert b"".join(frame.data for frame in frames) == b"".join(packet.data for packet in stream.packets)
+    assert all(frame.keyframe and frame.dts == frame.pts for frame in frames)
+    size = SAMPLED[track.codec] * track.channels
+    offsets = []
+    count = 0
+    for frame in frames:
+        offsets.append(Fraction(frame.pts, track.clockRate) - Fraction(count // size, track.sampleRate))
+        count += len(frame.data)
+    assert max(offsets) - min(offsets) <= TOLERANCE, [float(each) for each in offsets]
+    return offsets[0]
+
+
+# Forms: what may differ without a difference
+
+
+def _nals(data: bytes) -> Iterator[bytes]:
+    while data:
+        size = int.from_bytes(data[:4])
+        assert 0 < size <= len(data) - 4
+        yield data[4 : 4 + size]
+        data = data[4 + size :]
+
+
+def _withoutSets(kind: Callable[[bytes], int], dropped: set[int]) -> Callable[[bytes], bytes]:
+    """Parameter sets, delimiters and filler are no part of a frame here; files and senders have them or not."""
+    return lambda data: b"".join(
+        len(nal).to_bytes(4) + nal for nal in _nals(data) if kind(nal) not in dropped
+    )
+
+
+def _picture(data: bytes) -> bytes:
+    """
+    A JPEG picture as far as RTP can carry it: no comments and no application's segments, tables in a segment each, and
+    components by their place instead of their names (RFC 2435, section 3.1).
+    """
+    assert data[:2] == b"\xff\xd8"
+    segments: list[bytes] = []
+    position = 2
+    while True:
+        marker, size = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
+        assert data[position] == 0xFF
+        body = data[position + 4 : position + 2 + size]
+        position += 2 + size
+        if marker == 0xDB:
+            segments += [body[at : at + 65] for at in range(0, len(body), 65)]
+        elif marker == 0xC4:
+            while body:
+                length = 17 + sum(body[1:17])
+                segments.append(body[:length])
+                body = body[length:]
+        elif marker == 0xC0:
+            parts = [body[at + 1 : at + 3] for at in range(6, len(body), 3)]
+            segments.append(body[:6] + b"".join(parts))
+        elif marker == 0xDD:
+            segments.append(body)
+        elif marker == 0xDA:
+            segments.append(bytes(body[at] for at in range(2, len(body) - 3, 2)))
+            end = data.rindex(b"\xff\xd9")
+            return b"|".join([*sorted(segments), data[position:end]])
+        else:
+            assert 0xE0 <= marker <= 0xEF or marker == 0xFE, marker
+
+
+#: By codec: what of a frame must be the same.
+NORMAL: dict[Codec, Callable[[bytes], bytes]] = {
+    Codec.H264: _withoutSets(lambda nal: nal[0] & 31, {7, 8, 9, 12, 13}),
+    Codec.HEVC: _withoutSets(lambda nal: nal[0] >> 1 & 63, {32, 33, 34, 35, 38}),
+    Codec.JPEG: _picture,
+}
+
+
+def normalConfig(codec: Codec, config: bytes) -> object:
+    """What of a configuration must be the same."""
+    if codec is Codec.HEVC:
+        # x265 writes a message about itself into the file's, beside the parameter sets.
+        return config[:22], _sets(config)
+    if codec is Codec.VORBIS:
+        # ffmpeg does not send the comments.
+        headers = _unlaced(config)
+        return headers[0], headers[2]
+    if codec is Codec.OPUS:
+        # The description of RTP says nothing of pre-skip, original rate and gain: only version and channels.
+        return config[:10], config[18:]
+    if codec in (Codec.H264, Codec.AAC):
+        return config
+    # Matroska's headers of L16 and others mean nothing here.
+    return b""
+
+
+def _sets(config: bytes) -> list[tuple[int, bytes]]:
+    """The parameter sets of an HEVCDecoderConfigurationRecord, by type."""
+    found = []
+    position = 23
+    for _ in range(config[22]):
+        kind, count = config[position] & 63, int.from_bytes(config[position + 1 : position + 3])
+        position += 3
+        for _ in range(count):
+            size = int.from_bytes(config[position : position + 2])
+            if kind in (32, 33, 34):
+                found.append((kind, config[position + 2 : position + 2 + size]))
+            position += 2 + size
+    return found
+
+
+def _unlaced(config: bytes) -> list[bytes]:
+    """Vorbis' three headers: ffmpeg laces them as Matroska does, with a 2 first."""
+    assert config[0] == 2
+    position = 1
+    sizes = []
+    for _ in range(2):
+        size = 0
+        while config[position] == 255:
+            size += 255
+            position += 1
+        sizes.append(size + config[position])
+        position += 1
+    middle = position + sizes[0]
+    return [config[position:middle], config[middle : middle + sizes[1]], config[middle + sizes[1] :]]
