@@ -2,7 +2,7 @@
 realtime_tw: realtime endpoints for any web site.
 
 Three ways in: ``twistd realtime --routes routes.ini``; the resources below inside an existing Twisted Web site; the
-modules of ``realtime_tw.codec`` and ``realtime_tw.routing`` as libraries without I/O.
+modules of ``realtime_tw.codec``, ``realtime_tw.rtsp`` and ``realtime_tw.routing`` as libraries without I/O.
 """
 
 from importlib.metadata import version
@@ -13,6 +13,9 @@ from realtime_tw.model import Message
 
 if TYPE_CHECKING:
     from realtime_tw.hub import Hub
+    from realtime_tw.rtsp.outputs import ForwardingOutput, FramesOutput, PayloadsOutput
+    from realtime_tw.rtsp.server import Publication, RTSPFactory, RTSPRefusal
+    from realtime_tw.rtsp.tunnel import RTSPTunnelResource
     from realtime_tw.socketio.engine import EngineIOResource
     from realtime_tw.socketio.resource import SocketIOResource
     from realtime_tw.web.istream import IStreamResource
@@ -28,12 +31,19 @@ __all__ = [
     "BrokerUnavailable",
     "ConfigError",
     "EngineIOResource",
+    "ForwardingOutput",
+    "FramesOutput",
     "Hub",
     "IStreamResource",
     "LimitExceeded",
     "Message",
+    "PayloadsOutput",
     "ProtocolError",
+    "Publication",
     "PublishResource",
+    "RTSPFactory",
+    "RTSPRefusal",
+    "RTSPTunnelResource",
     "RealtimeError",
     "RealtimeSite",
     "SSEResource",
@@ -46,9 +56,16 @@ __all__ = [
 
 _LAZY = {
     "EngineIOResource": "realtime_tw.socketio.engine",
+    "ForwardingOutput": "realtime_tw.rtsp.outputs",
+    "FramesOutput": "realtime_tw.rtsp.outputs",
     "Hub": "realtime_tw.hub",
     "IStreamResource": "realtime_tw.web.istream",
+    "PayloadsOutput": "realtime_tw.rtsp.outputs",
+    "Publication": "realtime_tw.rtsp.server",
     "PublishResource": "realtime_tw.web.publish",
+    "RTSPFactory": "realtime_tw.rtsp.server",
+    "RTSPRefusal": "realtime_tw.rtsp.server",
+    "RTSPTunnelResource": "realtime_tw.rtsp.tunnel",
     "RealtimeSite": "realtime_tw.web.site",
     "SSEResource": "realtime_tw.web.subscribe",
     "SocketIOResource": "realtime_tw.socketio.resource",

@@ -14,7 +14,7 @@ import resource
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -163,7 +163,8 @@ def _packageVersion(name: str) -> str:
         return "not installed"
 
 
-def _firstLine(*command: str) -> str:
+def firstLine(*command: str) -> str:
+    """Of what a command prints: its version, mostly."""
     if not shutil.which(command[0]):
         return "not installed"
     finished = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
@@ -177,12 +178,25 @@ def _processor() -> str:
     return platform.machine()
 
 
-def describeMachine(cores: Cores) -> list[str]:
-    """The lines that belong under every figure: hardware, kernel, versions, clock and date."""
+def describeMachine(
+    cores: Cores, load: str = "subscribers, publisher and Redis", programs: Sequence[str] | None = None
+) -> list[str]:
+    """
+    The lines that belong under every figure: hardware, kernel, versions, clock and date.
+
+    :param load: what is on the load's core.
+    :param programs: versions of what was measured and used, besides Python; those of this benchmark when not given.
+    """
+    if programs is None:
+        programs = (
+            firstLine("redis-server", "--version"),
+            firstLine("nginx", "-v"),
+            f"node {firstLine('node', '--version')}: {nodeVersions()}",
+        )
     if cores.server == cores.load:
         pinning = f"one core only ({cores.server}): server and load share it, the figures mean little"
     else:
-        pinning = f"server on core {cores.server}; subscribers, publisher and Redis on core {cores.load}"
+        pinning = f"server on core {cores.server}; {load} on core {cores.load}"
     if HAS_SCHEDSTAT:
         clock = "/proc/PID/task/*/schedstat, nanoseconds"
     else:
@@ -196,9 +210,7 @@ def describeMachine(cores: Cores) -> list[str]:
         f"pinning: {pinning}",
         f"CPU time: {clock}",
         f"Python {platform.python_version()}, {packages}",
-        _firstLine("redis-server", "--version"),
-        _firstLine("nginx", "-v"),
-        f"node {_firstLine('node', '--version')}: {nodeVersions()}",
-        _firstLine("cc", "--version"),
+        *programs,
+        firstLine("cc", "--version"),
         f"load average at the end: {os.getloadavg()[0]:.2f}",
     ]

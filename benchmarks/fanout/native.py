@@ -28,19 +28,20 @@ def findCompiler() -> str:
     raise CompilerError("no C compiler found: install gcc or clang, or set CC")
 
 
-def compileProgram(name: str) -> Path:
+def compileProgram(name: str, directory: Path = HERE) -> Path:
     """
-    Compile ``name.c`` beside this file, unless that was done already.
+    Compile ``name.c`` of a directory, unless that was done already.
 
     :return: the path of the program.
     """
-    source = HERE / f"{name}.c"
-    program = BUILD / name
+    source = directory / f"{name}.c"
+    build = directory / "build"
+    program = build / name
     if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
         return program
-    BUILD.mkdir(exist_ok=True)
+    build.mkdir(exist_ok=True)
     # Another run may be doing the same: each writes its own file, and the last one to finish wins.
-    unfinished = BUILD / f"{name}.{os.getpid()}"
+    unfinished = build / f"{name}.{os.getpid()}"
     command = [findCompiler(), "-O2", "-Wall", "-Wextra", "-o", str(unfinished), str(source)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if finished.returncode:

@@ -61,7 +61,8 @@ def ratio(results: Results | None, base: Results | None, part: Part) -> float | 
     return median(quotients) if quotients else None
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown, with columns that are aligned in the source, too."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (header, *rows)]
     lines.insert(1, ["-" * width for width in widths])
@@ -110,7 +111,7 @@ def throughputTable(results: dict[str, Results], part: Part) -> str:
                 _faults([row.failure, *(run.faults for run in runs)]),
             )
         )
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def pacedTable(results: dict[str, Results], rates: Sequence[int]) -> str:
@@ -141,7 +142,7 @@ def pacedTable(results: dict[str, Results], rates: Sequence[int]) -> str:
             delivered = "all" if got.complete else f"{share:.1%} in time"
             faults = pace.faults or "none"
             rows.append((row.label, f"{rate:,}", *times, late, f"{pace.load:.0%}", delivered, faults))
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def memoryTable(results: dict[str, Results]) -> str:
@@ -155,7 +156,7 @@ def memoryTable(results: dict[str, Results]) -> str:
             continue
         sizes = (f"{memory.idle / 1024:.2f}", f"{memory.used / 1024:.2f}")
         rows.append((row.label, f"{memory.subscribers:,}", *sizes, memory.faults or "none"))
-    return _table(header, rows)
+    return table(header, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,21 +165,30 @@ class Target:
     A promise and what was measured of it.
 
     :ivar measured: None when it was not measured, which is as good as missed.
-    :ivar limit: ``measured`` may be at most so much.
+    :ivar limit: ``measured`` may be at most so much; with ``isLeast``, must be at least so much.
     """
 
     promise: str
     measured: float | None
     limit: float
+    isLeast: bool = False
 
     @property
     def met(self) -> bool:
         """Whether it was measured and kept."""
-        return self.measured is not None and self.measured <= self.limit
+        if self.measured is None:
+            return False
+        return self.measured >= self.limit if self.isLeast else self.measured <= self.limit
 
     def __str__(self) -> str:
-        measured = "not measured" if self.measured is None else f"{self.measured:.3g}"
-        return f"- {'met' if self.met else 'MISSED'}: {self.promise}: {measured}, at most {self.limit:g}"
+        measured = "not measured" if self.measured is None else shortNumber(self.measured)
+        bound = f"at {'least' if self.isLeast else 'most'} {shortNumber(self.limit)}"
+        return f"- {'met' if self.met else 'MISSED'}: {self.promise}: {measured}, {bound}"
+
+
+def shortNumber(value: float) -> str:
+    """Three digits, or all of a large number's before the point."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def targets(results: dict[str, Results]) -> list[Target]:

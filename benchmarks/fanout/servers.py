@@ -164,8 +164,8 @@ class RealtimeRedis(Server):
     route = "^/events$ sse:subscribe=bench"
 
     def unavailable(self) -> str:
-        if not _twistd().exists():
-            return f"not installed: {_twistd()}"
+        if not twistd().exists():
+            return f"not installed: {twistd()}"
         if not shutil.which("redis-server"):
             return "redis-server is not installed"
         return ""
@@ -183,7 +183,7 @@ class RealtimeRedis(Server):
             "route = ^/publish$ publish:channel=bench\n"
         )
         listen = f"tcp:{port}:interface=127.0.0.1"
-        return [str(_twistd()), "-n", "--pidfile=", "realtime", "--routes", str(routes), "--listen", listen]
+        return [str(twistd()), "-n", "--pidfile=", "realtime", "--routes", str(routes), "--listen", listen]
 
     def connectPublisher(self, port: int, directory: Path, place: Workplace) -> Publisher:
         return RedisPublisher(place.redisPort, b"bench")
@@ -196,7 +196,7 @@ class RealtimeEmbedded(RealtimeRedis):
     label = "realtime_tw, embedded broker"
 
     def unavailable(self) -> str:
-        return "" if _twistd().exists() else f"not installed: {_twistd()}"
+        return "" if twistd().exists() else f"not installed: {twistd()}"
 
     def broker(self, place: Workplace) -> str:
         return "memory:"
@@ -370,7 +370,7 @@ class NodeSocketIO(NodeWs):
     script = "socketio.js"
 
 
-def _twistd() -> Path:
+def twistd() -> Path:
     """The ``twistd`` that belongs to this interpreter."""
     return Path(sys.executable).with_name("twistd")
 

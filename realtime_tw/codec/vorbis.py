@@ -125,6 +125,8 @@ class BlockSizes:
         if not packet:
             return 0
         current = self.current[packet[0]]
+        if not current:
+            return 0
         return ((previous or self.previous[packet[0]] or current) + current) >> 2
 
 

@@ -54,6 +54,7 @@ class Key:
 
     :ivar default: the bound value when the key is absent.
     :ivar choices: the words of a ``CHOICE``.
+    :ivar most: the largest number that a ``COUNT`` may be.
     :ivar isConstant: no request may change it, although its kind could hold variables.
     """
 
@@ -63,6 +64,7 @@ class Key:
     required: bool = False
     choices: tuple[str, ...] = ()
     isConstant: bool = False
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +290,9 @@ def _constant(key: Key, atoms: list[_Atom]) -> Any:
             raise ConfigError(f"{key.name}: {quoted(text)} is none of {', '.join(key.choices)}{hint}")
         return text
     try:
-        return _PARSERS[key.kind](text)
+        value = _PARSERS[key.kind](text)
     except ConfigError as error:
         raise ConfigError(f"{key.name}: {error.message}") from error
+    if key.most is not None and value > key.most:
+        raise ConfigError(f"{key.name}: {text} is more than {key.most}")
+    return value

@@ -20,7 +20,7 @@ from realtime_tw.routing.static import StaticFile, StaticFiles, contained
 from realtime_tw.routing.values import Address
 from realtime_tw.routing.variables import Surroundings, Variables, requestVariables
 from realtime_tw.routing.verdicts import Close, Continue, Handle, Reply, ServeFile, Verdict
-from realtime_tw.rtsp.server import Announcement, Publication, Refusal, RTSPFactory
+from realtime_tw.rtsp.server import Announcement, Publication, RTSPFactory, RTSPRefusal
 from realtime_tw.rtsp.tunnel import RTSPTunnelResource
 from realtime_tw.web.base import answer
 from realtime_tw.web.edits import ResponseEdits
@@ -104,12 +104,12 @@ class RoutingResource(Resource):
         if isinstance(verdict, Handle):
             publication = ACTIONS[verdict.action.name].publication
             if publication is None:
-                raise Refusal(405, f"{verdict.action.name} takes no RTSP")
+                raise RTSPRefusal(405, f"{verdict.action.name} takes no RTSP")
             return publication(self._context(verdict.rule, verdict.values), verdict.values)
         if isinstance(verdict, Reply):
             headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in verdict.headers]
-            raise Refusal(verdict.status, verdict.body.decode("utf-8", "replace").strip(), headers)
-        raise Refusal(404, "nothing is here")
+            raise RTSPRefusal(verdict.status, verdict.body.decode("utf-8", "replace").strip(), headers)
+        raise RTSPRefusal(404, "nothing is here")
 
     def _resource(self, verdict: Verdict, exchange: Exchange, path: bytes, request: Any) -> IResource:
         if isinstance(verdict, Continue):

@@ -11,6 +11,7 @@ from realtime_tw.media import Codec, Kind
 from realtime_tw.routing.arguments import ActionSpec, Key
 from realtime_tw.routing.arguments import Kind as KeyKind
 from realtime_tw.rtsp.outputs import ForwardingOutput, FramesOutput, Output, PayloadsOutput, Selection
+from realtime_tw.rtsp.rtp import MAX_REORDER
 from realtime_tw.rtsp.server import TIMEOUT, Publication
 
 Values = Mapping[str, Any]
@@ -23,7 +24,10 @@ _AUDIO_CODECS = tuple(
     codec.value for codec in (Codec.AAC, Codec.OPUS, Codec.VORBIS, Codec.MP3, Codec.PCMU, Codec.PCMA, Codec.L16)
 )
 
-_SESSION = (Key("timeout", KeyKind.SECONDS, default=TIMEOUT), Key("reorder", KeyKind.COUNT, default=0))
+_SESSION = (
+    Key("timeout", KeyKind.SECONDS, default=TIMEOUT),
+    Key("reorder", KeyKind.COUNT, default=0, most=MAX_REORDER),
+)
 
 RTSP = ActionSpec(
     "rtsp",
@@ -33,8 +37,8 @@ RTSP = ActionSpec(
         Key("demuxer", KeyKind.CHOICE, choices=("auto",)),
         Key("video_demuxer", KeyKind.CHOICE, choices=_VIDEO_CODECS),
         Key("audio_demuxer", KeyKind.CHOICE, choices=_AUDIO_CODECS),
-        Key("video_channel", KeyKind.COUNT),
-        Key("audio_channel", KeyKind.COUNT),
+        Key("video_channel", KeyKind.COUNT, most=255),
+        Key("audio_channel", KeyKind.COUNT, most=255),
         Key("track_prefix", KeyKind.FLAG, default=False),
         Key("takeover", KeyKind.FLAG, default=False),
         *_SESSION,
@@ -72,7 +76,7 @@ def selections(values: Values) -> dict[Kind, Selection]:
         demuxer, channel = values[f"{kind.value}_demuxer"], values[f"{kind.value}_channel"]
         if none or demuxer is not None or channel is not None:
             chosen[kind] = Selection(
-                None if demuxer is None else Codec(demuxer), number if channel is None else min(channel, 255)
+                None if demuxer is None else Codec(demuxer), number if channel is None else channel
             )
     return chosen
 

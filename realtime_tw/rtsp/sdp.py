@@ -174,6 +174,7 @@ def _media(line: str, own: list[tuple[str, str]]) -> Media:
         encodingName, clockRate, channels = _encoding(maps[payloadType][0], kind)
     elif payloadType in STATIC_TYPES:
         encodingName, clockRate, channels = STATIC_TYPES[payloadType]
+        channels = channels if kind == "audio" else 0
     fmtp: dict[str, str] = {}
     for text in parameters.get(payloadType, ()):
         _addParameters(text, fmtp)
@@ -221,12 +222,13 @@ def _encoding(text: str, kind: str) -> tuple[str, int, int]:
     clockRate = int(match[2]) if match else 0
     if match is None or not 0 < clockRate <= MAX_CLOCK_RATE:
         raise ProtocolError("rtpmap without a usable clock rate")
+    name = match[1].upper()
     channels = 0
-    if kind == "audio":
+    if kind == "audio" and (match[3] or name != "MPA"):
         channels = int(match[3] or 1)
         if not 0 < channels <= MAX_CHANNELS:
             raise ProtocolError(f"sound of {channels} channels")
-    return match[1].upper(), clockRate, channels
+    return name, clockRate, channels
 
 
 def _addParameters(text: str, fmtp: dict[str, str]) -> None:

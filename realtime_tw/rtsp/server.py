@@ -9,6 +9,7 @@ The RTSP server (RFC 2326): publishers announce, set up and record over one TCP 
     reactor.listenTCP(8554, RTSPFactory(route))
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,8 +40,14 @@ from realtime_tw.web.connections import Lease
 #: Seconds without a word, a keepalive or media after which a publisher is gone: the default of RFC 2326, section 12.37.
 TIMEOUT = 60.0
 
-#: Seconds between two receiver reports (RFC 3550, section 6.2), and between two looks at the time.
+#: Seconds between two receiver reports (RFC 3550, section 6.2).
 REPORT_INTERVAL = 5.0
+
+#: Seconds for a client to take our last words.
+CLOSE_TIMEOUT = 5.0
+
+#: Seconds between two looks at the time.
+TICK = 1.0
 
 METHODS = (
     "OPTIONS",
@@ -61,7 +68,7 @@ Pairs = list[tuple[str, str]]
 _NOT_HERE = frozenset({"PLAY", "REDIRECT"})
 
 
-class Refusal(ProtocolError):
+class RTSPRefusal(ProtocolError):
     """
     An answer that is an error.
 
@@ -119,7 +126,7 @@ class Publication:
     reorder: int = 0
 
 
-#: Decides what becomes of a publisher, or raises ProtocolError (or :class:`Refusal`) with a status.
+#: Decides what becomes of a publisher, or raises ProtocolError (or :class:`RTSPRefusal`) with a status.
 Route = Callable[[Announcement], Publication]
 
 
@@ -155,6 +162,7 @@ class RTSPConnection(Protocol):
     _closing = False
     _paused = False
     _timeout = TIMEOUT
+    _deadline: Any = None
 
     def takeLease(self, lease: Lease) -> None:
         """From the port: this connection's account."""
@@ -169,7 +177,8 @@ class RTSPConnection(Protocol):
         self._heard = self.factory.clock.seconds()
         self._timer = LoopingCall(self._tick)
         self._timer.clock = self.factory.clock
-        self._timer.start(REPORT_INTERVAL, now=False)
+        self._timer.start(TICK, now=False)
+        self._reported = self._heard
 
     # What comes in
 
@@ -217,17 +226,19 @@ class RTSPConnection(Protocol):
             return [("Public", PUBLIC)]
         if method == "DESCRIBE":
             self._route(request)
-            raise Refusal(404, "nothing is played here")
+            raise RTSPRefusal(404, "nothing is played here")
         if method == "ANNOUNCE":
             return self._announce(request)
         if method in _NOT_HERE:
-            raise Refusal(405, "publishers only", [("Allow", PUBLIC)])
+            raise RTSPRefusal(405, "publishers only", [("Allow", PUBLIC)])
         if method not in METHODS:
-            raise Refusal(501)
+            raise RTSPRefusal(501)
         if self._session is None:
             if method in ("GET_PARAMETER", "SET_PARAMETER") and "session" not in request.headers:
                 return self._parameters(request)
-            raise Refusal(454 if "session" in request.headers else 455, "nothing was announced", [("Allow", PUBLIC)])
+            raise RTSPRefusal(
+                454 if "session" in request.headers else 455, "nothing was announced", [("Allow", PUBLIC)]
+            )
         self._session.check(request)
         if method in ("GET_PARAMETER", "SET_PARAMETER"):
             return [*self._session.header(), *self._parameters(request)]
@@ -241,14 +252,14 @@ class RTSPConnection(Protocol):
 
     def _parameters(self, request: Request) -> Pairs:
         if request.body.strip():
-            raise Refusal(451, "there are no parameters")
+            raise RTSPRefusal(451, "there are no parameters")
         return []
 
     def _route(self, request: Request) -> Publication:
         try:
             path = urlsplit(request.url).path
         except ValueError as error:
-            raise Refusal(400, "the URL cannot be read") from error
+            raise RTSPRefusal(400, "the URL cannot be read") from error
         transport = self.transport
         publication: Publication = self.factory.route(
             Announcement(
@@ -266,10 +277,10 @@ class RTSPConnection(Protocol):
 
     def _announce(self, request: Request) -> Pairs:
         if self._session is not None:
-            raise Refusal(455, "announced already", [("Allow", "SETUP, RECORD, PAUSE, TEARDOWN")])
+            raise RTSPRefusal(455, "announced already", [("Allow", "SETUP, RECORD, PAUSE, TEARDOWN")])
         kind = (request.headers.get("content-type") or "application/sdp").partition(";")[0].strip().lower()
         if kind != "application/sdp":
-            raise Refusal(415, "a description must be application/sdp")
+            raise RTSPRefusal(415, "a description must be application/sdp")
         publication = self._route(request)
         session = Session(publication.output, publication.timeout, publication.reorder)
         try:
@@ -279,7 +290,11 @@ class RTSPConnection(Protocol):
             raise
         self._session = session
         self._timeout = publication.timeout
+        self._log.info("{peer} publishes {url}", peer=self._peer(), url=_shown(request.url))
         return []
+
+    def _peer(self) -> str:
+        return str(getattr(self.transport.getPeer(), "host", "somebody"))
 
     # From the session
 
@@ -311,7 +326,13 @@ class RTSPConnection(Protocol):
             return
         if now - self._heard > self._timeout:
             self._end("nothing was heard from it")
-        elif self._session is not None and not self.sink.bufferedBytes():
+        elif now - self._reported >= REPORT_INTERVAL:
+            self._report(now)
+
+    def _report(self, now: float) -> None:
+        self._reported = now
+        # A client that does not read our reports need not get more of them.
+        if self._session is not None and not self.sink.bufferedBytes():
             for channel, packet in self._session.reports(now):
                 self.sink.write(encodeInterleaved(channel, packet))
 
@@ -323,9 +344,13 @@ class RTSPConnection(Protocol):
             session.close()
 
     def _end(self, reason: str) -> None:
-        self._log.debug("closing an RTSP connection: {reason}", reason=reason)
+        if self._closing:
+            return
+        self._log.info("closing the RTSP connection of {peer}: {reason}", peer=self._peer(), reason=reason)
         self._closing = True
+        self._timer.stop()
         self._forget()
+        self._deadline = self.factory.clock.callLater(CLOSE_TIMEOUT, self.abort)
         self.sink.finish(b"")
 
     def _goodbye(self, reason: str) -> None:
@@ -339,6 +364,8 @@ class RTSPConnection(Protocol):
         self._closing = True
         if self._timer.running:
             self._timer.stop()
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
         self._forget()
         if self.lease is not None:
             self.lease.release()
@@ -351,6 +378,13 @@ class RTSPConnection(Protocol):
         """The server cannot wait any longer."""
         self.transport.abortConnection()
 
+
+def _shown(url: str) -> str:
+    """A URL for the log: without a password."""
+    return _PASSWORD.sub("//", url)
+
+
+_PASSWORD = re.compile("//[^/@]*@")
 
 #: Statuses that RTSP says otherwise than HTTP.
 _STATUS = {409: 455, 429: 503}

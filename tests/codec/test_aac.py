@@ -146,9 +146,9 @@ class ADTSTests(SynchronousTestCase):
 
     def test_adtsWrittenByFfmpeg(self) -> None:
         # ffmpeg -f lavfi -i anullsrc=r=44100:cl=mono -c:a aac -f adts: the second frame.
-        frame = parseADTS(bytes.fromhex("fff150400180fc01182007"))
+        frame = parseADTS(bytes.fromhex("fff15040017ffc01182007"))
         self.assertEqual(frame.config, AudioSpecificConfig(2, 44100, 1, 1))
-        self.assertEqual((frame.headerSize, frame.frameSize, frame.blocks), (7, 12, 1))
+        self.assertEqual((frame.headerSize, frame.frameSize, frame.blocks), (7, 11, 1))
 
     def test_secondProfileBits(self) -> None:
         for kind in (1, 2, 3, 4):

@@ -12,7 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from realtime_tw.codec.h264 import (
     MAX_NALS,
     MAX_PARAMETER_SET,
-    SPS,
     annexB,
     avcConfig,
     fromAnnexB,
@@ -126,9 +125,10 @@ class ParameterSetTests(SynchronousTestCase):
     def test_filesOfFfmpeg(self) -> None:
         for name, (config, expected) in FILES.items():
             spsList, ppsList = parseAVCConfig(bytes.fromhex(config))
-            profile, constraints, level, chroma, depth, *picture = expected
-            sps = SPS(0, profile, constraints, level, chroma, depth, depth, *picture)  # type: ignore[arg-type]
-            self.assertEqual(parseSPS(spsList[0]), sps, name)
+            sps = parseSPS(spsList[0])
+            sequence = (sps.profile, sps.constraints, sps.level, sps.chromaFormat, sps.bitDepthLuma)
+            self.assertEqual((*sequence, sps.width, sps.height, sps.frameMbsOnly, sps.reorder), expected, name)
+            self.assertEqual((sps.id, sps.bitDepthChroma), (0, sps.bitDepthLuma))
             self.assertEqual(avcConfig(spsList, ppsList).hex(), config, name)
 
     def test_whatLibx264DoesNotWrite(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from realtime_tw.codec.h264 import MAX_PARAMETER_SET, annexB
-from realtime_tw.codec.hevc import SPS, hevcConfig, parameterSetId, parseHEVCConfig, parseSPS, toAnnexB
+from realtime_tw.codec.hevc import hevcConfig, parameterSetId, parseHEVCConfig, parseSPS, toAnnexB
 from realtime_tw.errors import LimitExceeded, ProtocolError
 
 #: Configuration, profile, level, sub-layers, nested, chroma format, bit depth, width, height, reordering.
@@ -85,24 +85,11 @@ class ParameterSetTests(SynchronousTestCase):
     def test_filesOfFfmpeg(self) -> None:
         for name, (config, expected) in FILES.items():
             sets = parseHEVCConfig(bytes.fromhex(config))
-            profile, level, layers, nested, chroma, depth, *picture = expected
-            self.assertEqual(
-                parseSPS(sets[1][0]),
-                SPS(
-                    0,
-                    bytes.fromhex(config[2:26]),
-                    profile,
-                    level,
-                    layers,
-                    bool(nested),
-                    chroma,
-                    depth,
-                    depth,
-                    *picture,
-                    0,
-                ),
-                name,
-            )
+            sps = parseSPS(sets[1][0])
+            self.assertEqual(sps.profileTierLevel.hex(), config[2:26])
+            sequence = (sps.profile, sps.level, sps.subLayers, sps.nested, sps.chromaFormat, sps.bitDepthLuma)
+            self.assertEqual((*sequence, sps.width, sps.height, sps.reorder), expected, name)
+            self.assertEqual((sps.id, sps.bitDepthChroma, sps.minSpatialSegmentation), (0, sps.bitDepthLuma, 0))
             self.assertEqual(hevcConfig(*sets).hex(), config, name)
 
     def test_cropped(self) -> None:

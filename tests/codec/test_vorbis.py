@@ -1,5 +1,6 @@
 """The headers of Vorbis, in each form they travel in, and how long packets last."""
 
+import contextlib
 from binascii import a2b_base64
 
 from hypothesis import given
@@ -84,8 +85,9 @@ class HeaderTests(SynchronousTestCase):
                 parseIdentification(data)
 
     def test_modesOfLibvorbis(self) -> None:
+        # At 8 kHz both block sizes are the same, and one mode is enough.
         [headers] = decodeConfiguration(FFMPEG_VORBIS).values()
-        self.assertEqual(parseModes(headers.setup), [0, 1])
+        self.assertEqual(parseModes(headers.setup), [0])
         # The end of what GStreamer's vorbisenc writes for 48 kHz; between it and the beginning are codebooks.
         self.assertEqual(parseModes(b"\x05vorbis" + bytes.fromhex("040000000000020000000404")), [0, 1])
 
@@ -122,14 +124,10 @@ class HeaderTests(SynchronousTestCase):
     def test_nothingButOurErrors(self, data: bytes) -> None:
         for parse in (parseIdentification, unlaceHeaders, parsePackedHeaders, parsePackedConfiguration):
             for head in (b"", b"\x05vorbis", b"\x02\x1e\x00", b"\0\0\0\1abc\0\0\2"):
-                try:
+                with contextlib.suppress(ProtocolError):
                     parse(head + data)
-                except ProtocolError:
-                    pass
-        try:
+        with contextlib.suppress(ProtocolError):
             parseModes(b"\x05vorbis" + data)
-        except ProtocolError:
-            pass
 
 
 class DurationTests(SynchronousTestCase):

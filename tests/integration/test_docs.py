@@ -22,7 +22,7 @@ from tests.integration.certificates import Certificate
 from tests.integration.support import PATIENCE, Redis, freePort, until
 
 #: Ports that the documents use.
-_PORTS = re.compile(r"(?<![\d.])(?:6379|8000|8080|9090|9091|9092|9443|9999)(?!\d)")
+_PORTS = re.compile(r"(?<![\d.])(?:6379|8000|8080|8554|9090|9091|9092|9443|9999)(?!\d)")
 
 
 class Process:
@@ -253,8 +253,8 @@ def checkout(directory: Path) -> None:
 
 @pytest.mark.parametrize("name", groups())
 def test_theDocumentsCommandsDoWhatTheySay(name: str, tmp_path: Path, logs: Path) -> None:
-    for need, words in (("curl", "curl "), ("redis-cli", "redis-cli ")):
-        if any(words in fence.text for fence in groups()[name]):
+    for need in ("curl", "redis-cli", "ffmpeg", "gst-launch-1.0"):
+        if any(f"{need} " in fence.text for fence in groups()[name]):
             program(need)
     Session(name, groups()[name], tmp_path, logs).run()
 

@@ -94,7 +94,7 @@ CASES = [
     Ffmpeg("opus.mkv"),
     Ffmpeg("vorbis.mkv"),
     Ffmpeg("jpeg.mkv"),
-    Ffmpeg("jpeg-422.avi"),
+    Ffmpeg("jpeg-422.mkv"),
     Ffmpeg("pcmu.mkv"),
     Ffmpeg("pcma.wav"),
     Ffmpeg("l16.mkv"),
@@ -104,13 +104,15 @@ CASES = [
     GStreamer("h264-bframes.mkv", "matroskademux", (("video_0", "h264parse !"), ("audio_0", "aacparse !"))),
     GStreamer("hevc.mp4", "qtdemux", (("video_0", "h265parse !"),)),
     GStreamer("hevc-bframes.mkv", "matroskademux", (("video_0", "h265parse !"),)),
-    GStreamer("vp8.webm", "matroskademux", (("video_0", "video/x-vp8,profile=(string)0 !"), ("audio_0", "opusparse !"))),
+    GStreamer(
+        "vp8.webm", "matroskademux", (("video_0", "video/x-vp8,profile=(string)0 !"), ("audio_0", "opusparse !"))
+    ),
     GStreamer("vp9.webm", "matroskademux", (("video_0", "vp9parse !"),)),
     GStreamer("vp8-vorbis.webm", "matroskademux", (("video_0", "video/x-vp8,profile=(string)0 !"), ("audio_0", ""))),
     GStreamer("opus.mkv", "matroskademux", (("audio_0", "opusparse !"),)),
     GStreamer("vorbis.mkv", "matroskademux", (("audio_0", "vorbisparse !"),)),
     GStreamer("jpeg.mkv", "matroskademux", (("video_0", "jpegparse !"),)),
-    GStreamer("jpeg-422.avi", "avidemux", (("video_0", "jpegparse !"),)),
+    GStreamer("jpeg-422.mkv", "matroskademux", (("video_0", "jpegparse !"),)),
     GStreamer("pcmu.mkv", "matroskademux", (("audio_0", ""),)),
     GStreamer("pcma.wav", "wavparse", (("src", ""),)),
     GStreamer("l16.mkv", "matroskademux", (("audio_0", ""),)),
@@ -240,18 +242,18 @@ def _nals(data: bytes) -> Iterator[bytes]:
 
 def _withoutSets(kind: Callable[[bytes], int], dropped: set[int]) -> Callable[[bytes], bytes]:
     """Parameter sets, delimiters and filler are no part of a frame here; files and senders have them or not."""
-    return lambda data: b"".join(
-        len(nal).to_bytes(4) + nal for nal in _nals(data) if kind(nal) not in dropped
-    )
+    return lambda data: b"".join(len(nal).to_bytes(4) + nal for nal in _nals(data) if kind(nal) not in dropped)
 
 
 def _picture(data: bytes) -> bytes:
     """
-    A JPEG picture as far as RTP can carry it: no comments and no application's segments, tables in a segment each, and
-    components by their place instead of their names (RFC 2435, section 3.1).
+    A JPEG picture as far as RTP can carry it (RFC 2435, section 3): size, sampling, quantization, coded samples. Comments
+    and the segments of applications are not sent; a table that two components share may come back as two.
     """
     assert data[:2] == b"\xff\xd8"
-    segments: list[bytes] = []
+    quantization: dict[int, bytes] = {}
+    huffman: dict[int, bytes] = {}
+    interval = frame = b""
     position = 2
     while True:
         marker, size = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
@@ -259,21 +261,24 @@ def _picture(data: bytes) -> bytes:
         body = data[position + 4 : position + 2 + size]
         position += 2 + size
         if marker == 0xDB:
-            segments += [body[at : at + 65] for at in range(0, len(body), 65)]
+            quantization |= {body[at]: body[at + 1 : at + 65] for at in range(0, len(body), 65)}
         elif marker == 0xC4:
             while body:
                 length = 17 + sum(body[1:17])
-                segments.append(body[:length])
+                huffman[body[0]] = body[1:length]
                 body = body[length:]
         elif marker == 0xC0:
-            parts = [body[at + 1 : at + 3] for at in range(6, len(body), 3)]
-            segments.append(body[:6] + b"".join(parts))
+            frame = body
         elif marker == 0xDD:
-            segments.append(body)
+            interval = body
         elif marker == 0xDA:
-            segments.append(bytes(body[at] for at in range(2, len(body) - 3, 2)))
-            end = data.rindex(b"\xff\xd9")
-            return b"|".join([*sorted(segments), data[position:end]])
+            parts = [frame[:6], interval]
+            for number in range(frame[5]):
+                # Its sampling and its tables' contents. The names of components and tables mean nothing.
+                _, sampling, table = frame[6 + 3 * number : 9 + 3 * number]
+                tables = body[2 + 2 * number]
+                parts += [bytes((sampling,)), quantization[table], huffman[tables >> 4], huffman[16 | tables & 15]]
+            return b"|".join([*parts, data[position : data.rindex(b"\xff\xd9")]])
         else:
             assert 0xE0 <= marker <= 0xEF or marker == 0xFE, marker
 

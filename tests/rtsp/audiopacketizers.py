@@ -1,6 +1,6 @@
 """
-The sending side of sound over RTP, for the tests of what receives it: each packetizer divides units as its RFC says, and
-:func:`deliver` hands the packets over, or some of them.
+The sending side of sound over RTP, for the tests of what receives it: each packetizer divides units as its RFC says,
+and :func:`deliver` hands the packets over, or some of them.
 """
 
 from collections.abc import Collection, Sequence
@@ -85,7 +85,7 @@ class Widths(NamedTuple):
     """Bits of the fields of an AU header (RFC 3640)."""
 
     size: int
-    index: int
+    first: int
     delta: int
 
 
@@ -112,7 +112,7 @@ def packGeneric(
     while number < len(units):
         if len(units[number]) > most:
             whole = units[number]
-            head = auHeaders([(len(whole), widths.size), (0, widths.index)])
+            head = auHeaders([(len(whole), widths.size), (0, widths.first)])
             for at in range(0, len(whole), most):
                 isLast = at + most >= len(whole)
                 packets.append(Packet(head + whole[at : at + most], number * ticks, isLast, (number,)))
@@ -123,7 +123,7 @@ def packGeneric(
             end += 1
         fields: list[tuple[int, int]] = []
         for place in range(number, end):
-            fields += [(len(units[place]), widths.size), (0, widths.delta if fields else widths.index)]
+            fields += [(len(units[place]), widths.size), (0, widths.delta if fields else widths.first)]
         payload = auHeaders(fields) + b"".join(units[number:end])
         packets.append(Packet(payload, number * ticks, True, tuple(range(number, end))))
         number = end

@@ -231,8 +231,8 @@ class AACDepacketizer:
             _signed(reader, self._dtsWidth)
             reader.bits(self._rapWidth + self._stateWidth)
             units.append((size, index, shift))
-            if len(units) > MAX_UNITS or index > MAX_WAITING:
-                raise ProtocolError("too many access units")
+            if len(units) > MAX_UNITS or index - len(units) >= MAX_WAITING:
+                raise ProtocolError("too many access units, or too far apart")
         if reader.position != bits:
             raise ProtocolError("bad length of AU headers")
         return units
@@ -302,12 +302,16 @@ class AACDepacketizer:
             return [AccessUnit(at, True, data) for at, data in found]
         released = self._released
         ready: list[AccessUnit] = []
-        if released is not None and time <= released:
+        if released is not None and time < released - MAX_WAITING * self._numerator // self._denominator:
             # Time begins anew.
             ready.extend(self.flush())
+            waiting = self._waiting
             released = None
         for unit in found:
-            heappush(waiting, unit)
+            if released is None or unit[0] > released:
+                heappush(waiting, unit)
+            else:
+                self.discarded += 1
         # A unit after the next would be twice as far away; less than that is rounding of its sender's.
         ticks = 3 * self._numerator // (2 * self._denominator)
         reach = time if released is None else max(time, released + ticks)
@@ -340,6 +344,8 @@ def _readFast(payload: bytes, bits: int) -> list[_Unit]:
     for header in layout.unpack_from(payload, 2):
         index += 1 + (header & 7) if units else 1
         units.append((header >> 3, index, None))
+    if index - count >= MAX_WAITING:
+        raise ProtocolError("access units that are too far apart")
     return units
 
 

@@ -89,7 +89,7 @@ class NALDepacketizer:
         "_damaged",
         "_ended",
         "_mark",
-        "_marked",
+        "_markerless",
         "_open",
         "_parts",
         "_picture",
@@ -131,8 +131,8 @@ class NALDepacketizer:
         self._damaged = False
         # Packets were lost right before it.
         self._suspect = False
-        # The sender uses the marker.
-        self._marked = False
+        # The sender ends access units with nothing but the next time.
+        self._markerless = False
         # It is complete, but has to wait for the next call.
         self._ended = False
         # How the packets begin that continue the NAL unit in fragments; None without one.
@@ -159,13 +159,14 @@ class NALDepacketizer:
                 self._damage()
             self.awaitingKeyframe = True
         if self._open and (time != self._time or self._ended):
+            self._markerless = not self._ended and (self._markerless or not self._damaged)
             first = self._finish()
         if not self._open:
             self._begin(time, lost)
         if payload:
             self._packet(payload)
         if marker:
-            self._marked = True
+            self._markerless = False
             if first is not None and self._setsChanged:
                 # Two access units out of one call, and only the second needs the new configuration.
                 self._ended = True
@@ -177,7 +178,7 @@ class NALDepacketizer:
 
     def flush(self) -> Sequence[AccessUnit]:
         """See :class:`~realtime_tw.rtsp.depacketizers.base.Depacketizer`."""
-        if self._open and self._marked and not self._ended:
+        if self._open and not self._ended and not self._markerless:
             # The rest of it is still missing.
             self._damage()
         unit = self._finish() if self._open else None
@@ -260,7 +261,11 @@ class NALDepacketizer:
             self._nal(nal)
             return
         self._annexB = True
-        for piece in nal.split(START_CODE, MAX_NALS):
+        pieces = nal.split(START_CODE, MAX_NALS + 1)
+        if len(pieces) > MAX_NALS + 1:
+            self._damage()
+            return
+        for piece in pieces:
             found = piece.rstrip(b"\0")
             if found:
                 self._nal(found)

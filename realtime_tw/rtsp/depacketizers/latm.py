@@ -101,7 +101,8 @@ class LATMDepacketizer:
     def receive(self, payload: bytes, time: int, marker: bool, lost: bool) -> Sequence[AccessUnit]:
         """As :meth:`realtime_tw.rtsp.depacketizers.base.Depacketizer.receive`."""
         if lost and (self._parts or self._fragments):
-            # No packet says whether it begins an element. Where elements are divided at all, only a marker does.
+            # No packet says whether it begins an element. Where elements are divided at all, only a marker does. Where
+            # they are not, each packet is whole, and the lengths in it must fit exactly.
             if self._parts:
                 self._giveUp()
             self._skipping = True

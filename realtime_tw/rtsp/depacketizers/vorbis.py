@@ -226,7 +226,7 @@ class VorbisDepacketizer:
             self.discarded += 1
             return
         if known is None and len(self._configurations) >= MAX_CONFIGURATIONS:
-            del self._configurations[next(iter(self._configurations))]
+            del self._configurations[next(other for other in self._configurations if other != self._ident)]
         self._configurations[ident] = configuration
         if self._current is None or ident == self._ident:
             self._use(ident)
