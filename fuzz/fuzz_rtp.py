@@ -14,7 +14,7 @@ from realtime_tw.errors import ProtocolError
 from realtime_tw.media import AccessUnit
 from realtime_tw.rtsp import clock, rtcp, rtp
 from realtime_tw.rtsp.clock import MAX_REORDER, DecodeTimes, Timeline, TrackClock
-from realtime_tw.rtsp.rtcp import MAX_PACKETS, SenderReport, encodeReceiverReport, parseRTCP
+from realtime_tw.rtsp.rtcp import MAX_PACKETS, ReceiverReport, SenderReport, encodeReceiverReport, parseRTCP
 from realtime_tw.rtsp.rtp import MAX_MISORDER, Receiver, isRTCP, payloadBounds
 
 #: What the fuzzer would not find by itself: each is a length and a packet, as :func:`check` reads them.
@@ -96,12 +96,13 @@ def check(data: bytes) -> None:
             assert dts <= pts
             assert last is None or last < dts
             last = dts
-        assert len(receiver._held) <= reorder and len(receiver._missing) <= MAX_MISORDER
+        assert len(receiver._held) <= reorder
+        assert len(receiver._missing) <= MAX_MISORDER
         assert len(decodeTimes._window) <= MAX_REORDER
         report = receiver.report(arrival)
         if report is not None:
             [parsed, _] = parseRTCP(encodeReceiverReport(1, [report], "c"))
-            assert not isinstance(parsed, SenderReport) and parsed[1] == (report,)
+            assert parsed == ReceiverReport(1, (report,))
     assert timeline.epoch
 
 

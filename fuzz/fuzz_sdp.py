@@ -45,9 +45,11 @@ def check(data: bytes) -> None:
         return
     assert len(description.medias) <= MAX_MEDIAS
     for media in description.medias:
-        assert len(media.attributes) <= MAX_ATTRIBUTES and len(media.fmtp) <= MAX_ATTRIBUTES
+        assert len(media.attributes) <= MAX_ATTRIBUTES
+        assert len(media.fmtp) <= MAX_ATTRIBUTES
         assert bool(media.encodingName) == bool(media.clockRate)
-        assert -1 <= media.payloadType <= 127 and 0 <= media.port <= 65535
+        assert -1 <= media.payloadType <= 127
+        assert 0 <= media.port <= 65535
         assert media.fmtp.keys() == {key.lower() for key in media.fmtp}
         assert resolveControl("rtsp://h/cam", media.control)
     index = matchControl(setup.decode("latin-1"), "rtsp://h/cam", description.medias)

@@ -8,7 +8,7 @@ Run ``python fuzz/fuzz_videopayloads.py -max_total_time=600``; the arguments are
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from types import FunctionType
 
 from realtime_tw.codec import bits, jpeg, png, vp8, vp9
@@ -40,7 +40,7 @@ def packet(flags: int, payload: str) -> bytes:
 SEEDS = (
     b"\x00" + packet(0, "90808001 900000 9d012a 40003000 00000011") + packet(1, "80808001 aa") + packet(5, "10 110000"),
     b"\x01" + packet(0, "08 82498342 0003f002f6 aa") + packet(1, "04 bb") + packet(5, "0c 860040929c284900"),
-    b"\x01" + packet(0, "be 9111 02 07 3800400030 00800060 010401 82498342 0003f002f6") + packet(1, "ac 9111 02 07 8a"),
+    b"\x01" + packet(0, "be 9111 00 3800400030 00800060 010401 82498342 0003f002f6") + packet(1, "bc 9111 02 8a"),
     b"\x02" + packet(0, "00000000 01320808 aabb") + packet(1, "00000002 01320808 ccffd9"),
     b"\x03" + packet(1, "00000000 41800808 0004ffff 00000040" + "10" * 64 + "aa") + packet(5, "00000000 01320000 bb"),
     b"\x04"
@@ -164,11 +164,13 @@ def main() -> None:
             for member in list(vars(owner).values()):
                 if isinstance(member, FunctionType) and member.__module__ == module.__name__:
                     atheris.instrument_func(member)
-    with TemporaryDirectory() as folder:
-        for number, seed in enumerate(SEEDS):
-            Path(folder, str(number)).write_bytes(seed)
-        atheris.Setup([*sys.argv, folder], check)
-        atheris.Fuzz()
+    # Kept, so that the next run begins with what this one has found.
+    folder = Path(gettempdir(), "fuzz_videopayloads")
+    folder.mkdir(exist_ok=True)
+    for number, seed in enumerate(SEEDS):
+        (folder / f"seed{number}").write_bytes(seed)
+    atheris.Setup([*sys.argv, str(folder)], check)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,16 @@ from tests.integration.support import Redis, ServerFactory, checkLogs
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
+
+
+def pytest_sessionstart() -> None:
+    """
+    Let SIGINT do what it does by default.
+
+    A script that runs the tests in its background has it ignored, and so would every server that inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

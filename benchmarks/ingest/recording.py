@@ -5,12 +5,13 @@ A recording is a file of packets, each after its length in two bytes, and the se
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,15 +90,17 @@ class Recording:
         return result
 
 
-def recording(codec: str, seconds: int) -> Recording:
+def recording(codec: str, seconds: int, say: Callable[[str], None]) -> Recording:
     """
     The recording of a codec, made now when there is none of that length yet.
 
+    :param say: told when that begins: it takes up to half a minute.
     :raises RecordingError: when that is not possible.
     """
     path = BUILD / f"{codec}-{seconds}.rtp"
     description = path.with_suffix(".sdp")
     if not path.exists() or not description.exists():
+        say(f"ffmpeg encodes {seconds} s of {codec}, once")
         sdp, packets = _record(codec, seconds)
         BUILD.mkdir(exist_ok=True)
         # Another run may be doing the same: each writes its own file, and the last one to finish wins.
@@ -114,7 +117,7 @@ def recording(codec: str, seconds: int) -> Recording:
 def _load(path: Path, description: bytes) -> Recording:
     packets = list(_split(path.read_bytes()))
     times = list(dict.fromkeys(_HEADER.unpack_from(packet)[3] for packet in packets))
-    steps = {(later - earlier) & 0xFFFFFFFF for earlier, later in zip(times, times[1:], strict=False)}
+    steps = {(later - earlier) & 0xFFFFFFFF for earlier, later in itertools.pairwise(times)}
     if steps != {CLOCK // RATE}:
         raise RecordingError(f"{path}: frames are {sorted(steps)} ticks apart")
     return Recording(path, description, packets, len(times), len(times) / RATE)

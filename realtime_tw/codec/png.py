@@ -57,8 +57,6 @@ def parsePNG(data: bytes) -> PNGInfo:
             raise ProtocolError("PNG file that ends before its IEND chunk")
         size, kind = _CHUNK.unpack_from(data, position)
         position += _AROUND + size
-        if position > length:
-            raise ProtocolError("PNG file that ends in a chunk")
         if kind == b"IDAT":
             pictures += 1
         elif kind == b"IEND":

@@ -16,9 +16,10 @@ When reports of two tracks are there, they say how far the guess by arrival was 
 - This happens once. Later reports scatter by some milliseconds, and following them would put that into every time. Only
   when a track has drifted off by 40 ms, which lips begin to show (ITU-R BT.1359), is it moved again.
 
-A report that contradicts the one before is forgotten. When the next one agrees with it, the sender's clock was set:
-its step is then taken out of all further reports, and media do not move. Reports that put tracks 10 seconds apart come
-from clocks that have nothing to do with each other, and are not followed.
+A report that contradicts the one before is wrong, or the sender's wall clock was set. Media do not move for either: the
+step is taken out of this report and of all after it, until one contradicts again, as the first good one after a wrong
+one does. Reports that put tracks 10 seconds apart come from clocks that have nothing to do with each other, and are not
+followed.
 """
 
 from bisect import insort
@@ -110,7 +111,6 @@ class TrackClock:
         "_report",
         "_shift",
         "_started",
-        "_suspect",
         "_timeline",
         "pending",
     )
@@ -128,10 +128,9 @@ class TrackClock:
         self._advance = 0
         self.pending = 0
         self._aligned = False
-        # The last report that was believed, and one that was not: RTP time, microseconds since 1970.
+        # The last report: RTP time, microseconds since 1970.
         self._report: tuple[int, int] | None = None
-        self._suspect: tuple[int, int] | None = None
-        # Microseconds by which the sender's wall clock was set since its first report.
+        # Microseconds by which the wall clock of the reports was set since the first of them.
         self._shift = 0
 
     def start(self, time: int, arrival: float) -> None:
@@ -204,7 +203,7 @@ class TrackClock:
 
     def restart(self) -> None:
         """The track has another source from now on (another SSRC): earlier reports mean nothing any more."""
-        self._report = self._suspect = None
+        self._report = None
         self._shift = 0
         self._aligned = False
         self.pending = 0
@@ -216,22 +215,15 @@ class TrackClock:
         :param time: the report's RTP time, unwrapped (:meth:`realtime_tw.rtsp.rtp.Receiver.senderReported`).
         :param unixMicros: its wall clock (:attr:`realtime_tw.rtsp.rtcp.SenderReport.unixMicros`).
         """
-        report = (time, unixMicros)
         if self._report is not None:
-            difference = self._difference(self._report, report)
-            if abs(difference) > MAX_STEP:
-                if self._suspect is None or abs(self._difference(self._suspect, report)) > MAX_STEP:
-                    self._suspect = report
-                    return
-                self._shift += difference
-        self._suspect = None
-        self._report = report
+            before, microsBefore = self._report
+            # By how much the wall clock advanced more than the RTP clock.
+            step = unixMicros - microsBefore - self._micros(time - before)
+            if abs(step) > MAX_STEP:
+                self._shift += step
+        self._report = (time, unixMicros)
         if self._started:
             self.pending += self._correction()
-
-    def _difference(self, earlier: tuple[int, int], later: tuple[int, int]) -> int:
-        """Microseconds by which the wall clock advanced more than the RTP clock."""
-        return later[1] - earlier[1] - self._micros(later[0] - earlier[0])
 
     def _correction(self) -> int:
         """Ticks that the track has to be moved by, so that its reports agree with the timeline's reference."""

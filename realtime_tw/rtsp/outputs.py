@@ -196,7 +196,11 @@ class FramesOutput(_Claiming):
 
 
 def webForm(track: Track, frame: Frame) -> bytes:
-    """A frame as players of a bare stream of that codec want it: Annex B, ADTS, or as it is."""
+    """
+    A frame as players of a bare stream of that codec want it: Annex B, ADTS, or as it is.
+
+    :raises ProtocolError: when it cannot be said in that form.
+    """
     if track.codec is Codec.H264:
         return h264ToAnnexB(frame.data, track.config, frame.keyframe)
     if track.codec is Codec.HEVC:
@@ -204,6 +208,14 @@ def webForm(track: Track, frame: Frame) -> bytes:
     if track.codec is Codec.AAC:
         return adtsHeader(track.config, len(frame.data)) + frame.data
     return frame.data
+
+
+def checkADTS(track: Track) -> None:
+    """:raises ProtocolError: 415 for AAC of a kind that ADTS has no words for."""
+    try:
+        adtsHeader(track.config, 0)
+    except ProtocolError as error:
+        raise ProtocolError(f"ADTS cannot express this AAC: {error}", 415) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +260,8 @@ class PayloadsOutput(_Claiming):
             if selection.demuxer is not None and stream.track.codec is not selection.demuxer:
                 announced = stream.track.name or stream.track.codec.value
                 raise ProtocolError(f"{kind.value} is {announced} and not {selection.demuxer.value}", 415)
+            if selection.demuxer is Codec.AAC and stream.track.config:
+                checkADTS(stream.track)
             self._chosen[stream] = selection
         if not self._chosen:
             raise ProtocolError("nothing of what was announced is published here", 415)
@@ -265,7 +279,11 @@ class PayloadsOutput(_Claiming):
             return
         track = stream.track
         for frame in frames:
-            payload = frame.data if selection.demuxer is None else webForm(track, frame)
+            try:
+                payload = frame.data if selection.demuxer is None else webForm(track, frame)
+            except ProtocolError:
+                # Too large for ADTS, or of a configuration that came later and that ADTS cannot express.
+                continue
             if self._prefixed:
                 milliseconds = max(frame.pts * 1000 // track.clockRate, 0)
                 payload = _PREFIX.pack(selection.number, milliseconds) + payload

@@ -337,16 +337,13 @@ def _candidates(base: str, control: str) -> frozenset[str]:
     """All comparable forms of a medium's URL; none for a medium that has no URL of its own."""
     if not control or control == "*":
         return frozenset()
-    path, mark, query = base.partition("?")
-    directory = path.rpartition("/")[0] if _comparable(path) != "/" else path
-    forms = [
+    path = base.partition("?")[0]
+    forms = (
         control,
         resolveControl(base, control),
         resolveControl(path, control),
-        resolveControl(path, control) + mark + query,
         resolveControl(path, control.lstrip("/")),
-        resolveControl(directory, control),
-    ]
+    )
     return frozenset(map(_comparable, forms))
 
 

@@ -66,6 +66,12 @@ class StreamMuxConfigTests(SynchronousTestCase):
         self.assertTrue(readStreamMuxConfig(bits).hasOther)
         self.assertTrue(bits.flag())
 
+    def test_readerIsBehindIt(self) -> None:
+        bits = BitReader(bitString("101", "0 1 000000 0000 000", ASC, "000 11111111", "0 0", "10010110"))
+        bits.skip(3)
+        self.assertFalse(readStreamMuxConfig(bits).hasOther)
+        self.assertEqual(bits.bits(8), 0b10010110)
+
     def test_refused(self) -> None:
         for data in (
             b"",

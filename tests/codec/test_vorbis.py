@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from realtime_tw.codec.vorbis import (
     EMPTY_COMMENT,
+    MAX_CONFIGURATIONS,
     BlockSizes,
     Headers,
     Identification,
@@ -198,6 +199,8 @@ class FormTests(SynchronousTestCase):
         other = Headers(IDENTIFICATION, b"\x03vorbis" + bytes(300), setupHeader([1], [0]))
         data = packedConfiguration({1: HEADERS, 0xFFFFFF: other})
         self.assertEqual(parsePackedConfiguration(data), {1: HEADERS, 0xFFFFFF: other})
+        most = dict.fromkeys(range(MAX_CONFIGURATIONS), HEADERS)
+        self.assertEqual(parsePackedConfiguration(packedConfiguration(most)), most)
 
     def test_inBand(self) -> None:
         self.assertEqual(parsePackedHeaders(packedHeaders(HEADERS)), HEADERS)

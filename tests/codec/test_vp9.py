@@ -95,6 +95,10 @@ class FrameHeaderTests(SynchronousTestCase):
 
     def test_showExistingFrame(self) -> None:
         self.assertEqual(parseFrameHeader(b"\x8a"), FrameHeader(0, showExisting=True))
+        self.assertEqual(parseFrameHeader(b"\xb4\x80"), FrameHeader(3, showExisting=True))
+        # The last bit of what is shown is missing.
+        with self.assertRaises(ProtocolError):
+            parseFrameHeader(b"\xb4")
 
     def test_nonsense(self) -> None:
         for data in (
@@ -157,7 +161,12 @@ class SuperframeTests(SynchronousTestCase):
 
     def test_byteOfAnIndexByChance(self) -> None:
         # No room for the index; and another byte where it would begin.
-        for data in (b"\xc1", b"ab\xc1", b"frame" + bytes.fromhex("c0 0101 c1")):
+        for data in (
+            b"\xc1",
+            b"ab\xc1",
+            b"frame" + bytes.fromhex("c0 0101 c1"),
+            b"frame" + bytes.fromhex("e1 0203 e1"),
+        ):
             self.assertEqual(splitSuperframe(data), [data])
 
     def test_indexThatAsksForMoreThanThereIs(self) -> None:

@@ -26,15 +26,21 @@ _AAC = ("-c:a", "aac", "-ac", "2", "-b:a", "96k")
 _JPEG = ("-c:v", "mjpeg", "-q:v", "5", "-huffman", "default")
 _VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-g", "25", "-b:v", "600k")
 
+#: All that was coded is in the file to be played, and pictures begin at zero as sound does.
+_WHOLE = ("-use_editlist", "0", "-movflags", "negative_cts_offsets")
+
 #: What ffmpeg makes of the test signals, by file name. Small pictures with a keyframe every second.
 RECIPES: dict[str, Sequence[str]] = {
-    "h264.mp4": (*_VIDEO, *_AUDIO, *_H264, "-bf", "0", *_AAC),
-    "h264-bframes.mp4": (*_VIDEO, *_AUDIO, *_H264, "-bf", "3", *_AAC, "-ar", "44100"),
+    # With an edit list, which leaves out the sound before the first picture: AAC's priming.
+    "h264-edited.mp4": (*_VIDEO, *_AUDIO, *_H264, "-bf", "3", *_AAC, "-ar", "44100"),
+    "h264.mp4": (*_VIDEO, *_AUDIO, *_H264, "-bf", "0", *_AAC, *_WHOLE),
+    "h264-bframes.mp4": (*_VIDEO, *_AUDIO, *_H264, "-bf", "3", *_AAC, "-ar", "44100", *_WHOLE),
     # Several slices in a picture, delimiters before it, and times in milliseconds.
-    "h264-bframes.mkv": (*_VIDEO, *_AUDIO, *_H264, "-bf", "2", "-x264-params", "aud=1:slices=3", *_AAC),
-    # Longer than the time after which GStreamer's first sender report comes.
-    "h264-long.mp4": (*_VIDEO, *_AUDIO, *_H264, "-bf", "0", *_AAC),
+    "h264-slices.mkv": (*_VIDEO, *_H264, "-bf", "2", "-x264-params", "aud=1:slices=3"),
+    # Open groups: keyframes that are no IDR pictures.
+    "h264-open.mkv": (*_VIDEO, *_H264, "-bf", "2", "-x264-params", "open-gop=1"),
     "hevc.mp4": (*_VIDEO, *_HEVC, "bframes=0:keyint=25:log-level=error", "-tag:v", "hvc1"),
+    # Open groups are x265's default.
     "hevc-bframes.mkv": (*_VIDEO, *_HEVC, "bframes=3:keyint=25:log-level=error"),
     "vp8.webm": (*_VIDEO, *_AUDIO, *_VP8, "-c:a", "libopus", "-ac", "2"),
     # With frames that are not shown, in superframes.
@@ -47,16 +53,20 @@ RECIPES: dict[str, Sequence[str]] = {
     "vorbis.mkv": (*_AUDIO, "-c:a", "libvorbis", "-ac", "2"),
     "vp8-vorbis.webm": (*_VIDEO, *_AUDIO, *_VP8, "-c:a", "libvorbis", "-ar", "44100", "-ac", "2"),
     "jpeg.mkv": (*_VIDEO, *_JPEG, "-pix_fmt", "yuvj420p"),
-    "jpeg-422.avi": (*_VIDEO, *_JPEG, "-pix_fmt", "yuvj422p"),
     "pcmu.mkv": (*_AUDIO, "-c:a", "pcm_mulaw", "-ar", "8000", "-ac", "1"),
     "pcma.wav": (*_AUDIO, "-c:a", "pcm_alaw", "-ar", "8000", "-ac", "1"),
     "mp3.mkv": (*_AUDIO, "-c:a", "libmp3lame", "-ac", "2"),
     "l16.mkv": (*_AUDIO, "-c:a", "pcm_s16be", "-ar", "44100", "-ac", "2"),
 }
 
+#: The same, made by GStreamer: ffmpeg's encoder samples 4:2:2 in a way that RFC 2435 cannot say.
+PIPELINES = {
+    "jpeg-422.mkv": "videotestsrc num-buffers=50 ! video/x-raw,format=Y42B,width=320,height=240,framerate=25/1"
+    " ! jpegenc ! matroskamux"
+}
+
 #: Seconds.
 DURATION = 2
-_DURATIONS = {"h264-long.mp4": 6}
 
 
 @dataclass(frozen=True)
@@ -99,11 +109,14 @@ class Library:
         self._probed: dict[str, list[Elementary]] = {}
 
     def file(self, name: str) -> Path:
-        """One of :data:`RECIPES`."""
+        """One of :data:`RECIPES` or :data:`PIPELINES`."""
         path = self._directory / name
-        if not path.exists():
-            duration = ("-t", str(_DURATIONS.get(name, DURATION)))
-            run("ffmpeg", "-nostdin", "-loglevel", "error", "-y", *RECIPES[name], *duration, str(path))
+        if path.exists():
+            return path
+        if name in PIPELINES:
+            run("gst-launch-1.0", "-q", *PIPELINES[name].split(), "!", "filesink", f"location={path}")
+        else:
+            run("ffmpeg", "-nostdin", "-loglevel", "error", *RECIPES[name], "-t", str(DURATION), str(path))
         return path
 
     def streams(self, name: str) -> list[Elementary]:

@@ -25,6 +25,9 @@ import pytest
 #: Seconds after which something that should have happened will not: generous, for machines that are busy.
 PATIENCE = 20.0
 
+#: Seconds for all that one call reads. Each of its reads has :data:`PATIENCE`, which heartbeats would renew for ever.
+READING = 3 * PATIENCE
+
 
 def freePort() -> int:
     """A TCP port that was free a moment ago."""
@@ -44,6 +47,14 @@ def until(condition: Callable[[], object], what: str, patience: float = PATIENCE
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {patience:.0f} s in vain for {what}")
         time.sleep(0.01)
+
+
+def turns(what: Callable[[], str]) -> Iterator[None]:
+    """The turns of a loop that reads, and leaves once it has what it wants: as many as there are time for."""
+    deadline = time.monotonic() + READING
+    while time.monotonic() < deadline:
+        yield
+    raise AssertionError(f"read for {READING:.0f} s {what()}")
 
 
 def packed(words: Sequence[str | bytes | int]) -> bytes:
@@ -284,7 +295,9 @@ class Stream:
 
     def readUntil(self, wanted: bytes) -> bytes:
         """Read until ``wanted`` is there; returns all that was received so far."""
-        while wanted not in self.received:
+        for _ in turns(lambda: f"without {wanted!r}: {self.received!r}"):
+            if wanted in self.received:
+                break
             data = self.response.read1(1 << 16)
             assert data, f"the stream ended without {wanted!r}: {self.received!r}"
             self.received += data
@@ -292,7 +305,10 @@ class Stream:
 
     def readToEnd(self) -> bytes:
         """Read until the server ends the stream."""
-        while data := self.response.read1(1 << 16):
+        for _ in turns(lambda: f"without an end: {self.received[-1000:]!r}"):
+            data = self.response.read1(1 << 16)
+            if not data:
+                break
             self.received += data
         return self.received
 
@@ -340,7 +356,9 @@ class Client:
 
     def readUntil(self, wanted: bytes) -> bytes:
         """Read until ``wanted`` is there; returns all that was received so far."""
-        while wanted not in self.received:
+        for _ in turns(lambda: f"without {wanted!r}: {self.received!r}"):
+            if wanted in self.received:
+                break
             data = self._socket.recv(1 << 16)
             assert data, f"the connection ended without {wanted!r}: {self.received!r}"
             self.received += data
@@ -348,7 +366,10 @@ class Client:
 
     def readToEnd(self) -> bytes:
         """Read until the server closes."""
-        while data := self._socket.recv(1 << 16):
+        for _ in turns(lambda: f"without an end: {self.received[-1000:]!r}"):
+            data = self._socket.recv(1 << 16)
+            if not data:
+                break
             self.received += data
         return self.received
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from types import TracebackType
 
-from tests.integration.support import PATIENCE, Server, until
+from tests.integration.support import PATIENCE, Server, turns, until
 
 
 class Wire:
@@ -54,14 +54,17 @@ class Wire:
 
     def readUntil(self, wanted: bytes) -> bytes:
         """Read until ``wanted`` is there; returns all that was received so far."""
-        while wanted not in self.received:
+        for _ in turns(lambda: f"without {wanted!r}: {self.received!r}"):
+            if wanted in self.received:
+                break
             assert self.read(), f"the connection ended without {wanted!r}: {self.received!r}"
         return self.received
 
     def readToEnd(self) -> bytes:
         """Read until the server closes; returns all that was received."""
-        while self.read():
-            pass
+        for _ in turns(lambda: f"without an end: {self.received[-1000:]!r}"):
+            if not self.read():
+                break
         return self.received
 
     def take(self) -> bytes:

@@ -232,6 +232,15 @@ class PayloadsTests(OutputCase):
         self.send(output, audio, rtp(1, 0, UNIT, 97))
         self.assertEqual(self.messages(), [packet])
 
+    def test_whatADTSCannotExpress(self) -> None:
+        # 960 samples a frame.
+        streams = self.streams(SDP.replace(b"config=1190", b"config=1194"))
+        output = PayloadsOutput(self.hub, "cam", {Kind.AUDIO: Selection(Codec.AAC, 2)})
+        self.assertEqual(self.assertRaises(ProtocolError, output.open, self.publisher, streams).status, 415)
+        output, (audio, _) = self.open({Kind.AUDIO: Selection(Codec.AAC, 2)})
+        output.frames(audio, [Frame(1, 0, 0, True, bytes(9000)), Frame(1, 0, 0, True, b"sond")])
+        self.assertEqual([payload[-4:] for payload in self.messages()], [b"sond"])
+
     def test_anotherCodecThanTheRoutes(self) -> None:
         error = self.assertRaises(ProtocolError, self.open, {Kind.VIDEO: Selection(Codec.H264, 0)})
         self.assertEqual((error.status, str(error)), (415, "video is vp8 and not h264"))

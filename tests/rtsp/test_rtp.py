@@ -312,12 +312,27 @@ class SourceTests(SynchronousTestCase):
         self.assertEqual(recorder.payloads, [b"a", b"c", b"n", b"n", b"n"])
 
     def test_theSameSourceWithAnotherClock(self) -> None:
+        # 11 seconds more than passed here, or less.
+        for begin in (17000 + 88000, 17000 - 88000, 1_000_000_000):
+            subject, recorder = receiver()
+            subject.receive(packet(1, 1000), 10.0)
+            subject.receive(packet(30000, begin), 12.0)
+            subject.receive(packet(30001, begin + 160), 12.02)
+            self.assertEqual(recorder.times, [1000, 17000, 17160])
+            self.assertEqual(subject.sources, 2)
+
+    def test_twoStrangersConfirmNothing(self) -> None:
         subject, recorder = receiver()
-        subject.receive(packet(1, 1000), 10.0)
-        subject.receive(packet(30000, 1_000_000_000), 12.0)
-        subject.receive(packet(30001, 1_000_000_160), 12.02)
-        self.assertEqual(recorder.times, [1000, 17000, 17160])
-        self.assertEqual(subject.sources, 2)
+        for number, ssrc in ((1, 7), (500, 8), (501, 9), (503, 9), (2, 7)):
+            subject.receive(packet(number, ssrc=ssrc), 0.0)
+        self.assertEqual((len(recorder.calls), subject.sources, subject.strangers), (2, 1, 3))
+
+    def test_wholePacketsOfAnotherSource(self) -> None:
+        subject, recorder = receiver(whole=True)
+        padded = b"\xa0" + packet(500, ssrc=8)[1:] + b"\1"
+        for data in (packet(1), padded, packet(501, ssrc=8)):
+            subject.receive(data, 0.0)
+        self.assertEqual(recorder.payloads, [packet(1), padded, packet(501, ssrc=8)])
 
 
 class TimeTests(SynchronousTestCase):
@@ -412,6 +427,14 @@ class ReportTests(SynchronousTestCase):
         assert report is not None
         self.assertEqual(report.jitter, int(jitter))
         self.assertGreater(report.jitter, 40)
+
+    def test_packetsOfOneTimeAreNoJitter(self) -> None:
+        subject, _ = receiver()
+        for number, arrival in ((1, 0.0), (2, 1.0), (4, 2.0), (5, 3.0)):
+            subject.receive(packet(number, 50), arrival)
+        report = subject.report(4.0)
+        assert report is not None
+        self.assertEqual(report.jitter, 0)
 
     def test_timeSinceTheSenderReport(self) -> None:
         subject, _ = receiver()

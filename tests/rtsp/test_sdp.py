@@ -222,6 +222,7 @@ class QuirkTests(SynchronousTestCase):
         self.assertEqual((media.payloadType, media.encodingName, media.port), (97, "OPUS", 4))
         self.assertEqual(media.fmtp, {"a": "1"})
         self.assertEqual(media.attributes, (("fmtp", "0 b=2"),))
+        self.assertEqual(one(b"m=audio 0 RTP/AVP 101 8\n").encodingName, "PCMA")
 
     def test_aFormatWithoutEncoding(self) -> None:
         media = one(b"m=application 0 RTP/AVP 107\n")
@@ -427,7 +428,8 @@ class ControlTests(SynchronousTestCase):
 
     def test_anEndThatFitsTwoIsForNone(self) -> None:
         self.assertIsNone(matchControl("rtsp://h/y/a/1", "rtsp://h/cam", controls("1", "a/1")))
-        self.assertEqual(matchControl("rtsp://h/cam/a/1", "rtsp://h/cam", controls("1", "a/1")), 1)
+        for setup in ("rtsp://h/cam/a/1", "rtsp://h/cam/a/1?b=c"):
+            self.assertEqual(matchControl(setup, "rtsp://h/cam", controls("1", "a/1")), 1)
 
     @given(st.text(max_size=30), st.text(max_size=30), st.lists(st.text(max_size=10), max_size=4))
     def test_neverRaises(self, setup: str, base: str, values: list[str]) -> None:

@@ -77,14 +77,14 @@ def scaledTables(q: int) -> bytes:
 
 def _quantization(tables: bytes, precision: int) -> _Quantization | None:
     """
-    :param tables: one after the other; no more than two are used by the types that are known.
+    :param tables: not empty: one after the other; no more than two are used by the types that are known.
     :param precision: a bit for each table, the lowest first: 16 bits instead of 8.
     :return: None for tables that are cut off.
     """
     segments = []
     position = 0
     for table in range(2):
-        if position == len(tables) and table:
+        if position == len(tables):
             break
         wide = precision >> table & 1
         end = position + (128 if wide else 64)
@@ -205,7 +205,8 @@ class JPEGDepacketizer:
             self._giveUp()
             return NOTHING
         data = b"".join(parts)
-        end = data.rfind(EOI, max(len(data) - _TAIL, len(parts[0])))
+        # The header is longer than that.
+        end = data.rfind(EOI, -_TAIL)
         parts.clear()
         if end < 0:
             data += EOI

@@ -459,7 +459,7 @@ class LimitTests(SynchronousTestCase):
             tracemalloc.start()
             try:
                 depacketizer.receive(payloads[0], 0, False, False)
-                for _ in range(2000):
+                for _ in range(4000):
                     # A new object each time, as from a socket.
                     depacketizer.receive(bytes(bytearray(payloads[-1])), 0, False, False)
                 peak = tracemalloc.get_traced_memory()[1]

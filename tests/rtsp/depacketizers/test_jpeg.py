@@ -199,6 +199,9 @@ class JPEGDepacketizerTests(SynchronousTestCase):
             # Extended sequential: baseline has no tables of 16 bits.
             self.assertIn(b"\xff\xc1\x00\x11\x08", data)
         self.assertIn(b"\xff\xc0\x00\x11\x08", picture([narrow, narrow], b"scan"))
+        # The precision of a table that is not there.
+        [unit] = self.receiver.receive(bytes.fromhex("00000000 01ff0404 00020040") + narrow + b"scan", 0, True, False)
+        self.assertIn(b"\xff\xc0\x00\x11\x08", unit.data)
 
     def test_moreTablesThanTheTypesUse(self) -> None:
         tables = [bytes([number]) * 64 for number in range(1, 5)]
@@ -227,7 +230,7 @@ class JPEGDepacketizerTests(SynchronousTestCase):
 
     def test_typesThatAreNotDefined(self) -> None:
         for kind in (2, 3, 63, 66, 127, 128, 129, 192, 255):
-            packets = jpegPackets(FILE, 0, 50)
+            packets = jpegPackets(FILE, 0, 5000, 50)
             packets = [
                 packet._replace(payload=packet.payload[:4] + bytes([kind]) + packet.payload[5:]) for packet in packets
             ]

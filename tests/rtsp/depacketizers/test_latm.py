@@ -148,6 +148,11 @@ class LossTests(SynchronousTestCase):
         self.assertEqual(list(receiver.flush()), [])
         self.assertEqual(receiver.discarded, 1)
         self.assertEqual(len(receiver.receive(b"\x01a", 0, True, False)), 1)
+        # A pause is as good as a marker.
+        receiver.receive(b"\x05ab", 0, False, False)
+        receiver.receive(b"cd", 0, False, True)
+        receiver.flush()
+        self.assertEqual(len(receiver.receive(b"\x01a", 0, True, False)), 1)
 
     @given(units, st.integers(1, 700), st.integers(1, 4))
     def test_roundTrip(self, data: list[bytes], most: int, frames: int) -> None:

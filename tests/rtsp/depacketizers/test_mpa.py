@@ -108,6 +108,7 @@ class MPATests(SynchronousTestCase):
         self.assertEqual(receiver.discarded, 1)
         receiver.receive(bytes(4) + frame()[:30], 0, False, False)
         self.assertEqual(len(receiver.receive(bytes(4) + frame(), 0, False, False)), 1)
+        self.assertEqual(list(receiver.flush()), [])
         self.assertEqual(receiver.discarded, 2)
 
     def test_malformed(self) -> None:

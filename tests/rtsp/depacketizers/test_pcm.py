@@ -39,6 +39,7 @@ class PCMTests(SynchronousTestCase):
         self.assertEqual(receiver.discarded, 0)
 
     def test_badChannels(self) -> None:
+        self.assertEqual(PCMDepacketizer(2, 48000, MAX_CHANNELS).channels, MAX_CHANNELS)
         for channels in (0, -1, MAX_CHANNELS + 1):
             with self.assertRaises(ProtocolError):
                 PCMDepacketizer(2, 48000, channels)

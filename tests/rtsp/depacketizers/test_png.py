@@ -83,6 +83,13 @@ class PNGDepacketizerTests(SynchronousTestCase):
     def test_endlessImage(self) -> None:
         flood(PNGDepacketizer, SIGNATURE, lambda _: b"a", MAX_FRAME // 64)
 
+    def test_largeImages(self) -> None:
+        file = png(bytes(15_000_000))
+        for time in (1, 2):
+            self.assertEqual(len(deliver(self.receiver, pngPackets(file, time, 1400))), 1)
+        self.assertEqual(deliver(self.receiver, pngPackets(png(bytes(17_000_000)), 3, 1400)), [])
+        self.assertEqual(self.receiver.discarded, 1)
+
     def test_lossOfTheBeginning(self) -> None:
         [_, packet, *rest] = pngPackets(FILE, 0, 50)
         self.assertEqual(self.receiver.receive(*packet, True), ())

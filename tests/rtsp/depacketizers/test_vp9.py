@@ -130,6 +130,8 @@ class VP9DepacketizerTests(SynchronousTestCase):
         self.assertEqual((self.receiver.width, self.receiver.height), (128, 96))
         deliver(self.receiver, vp9Packets([KEY], 1, keyframe=True))
         self.assertEqual((self.receiver.width, self.receiver.height), (64, 48))
+        self.assertEqual(len(deliver(self.receiver, vp9Packets([LAYER], 2))), 1)
+        self.assertEqual((self.receiver.width, self.receiver.height), (64, 48))
 
     def test_decodingBeginsWithTheLowestLayer(self) -> None:
         [packet] = vp9Packets([KEY], 0, style=LAYERED, keyframe=True)
@@ -244,7 +246,8 @@ class VP9DepacketizerTests(SynchronousTestCase):
         frames = [KEY + bytes(9_000_000), INTER + bytes(9_000_000)]
         self.assertEqual(deliver(self.receiver, vp9Packets(frames, 0, 1400)), [])
         self.assertEqual(self.receiver.discarded, 1)
-        self.assertEqual(len(deliver(self.receiver, vp9Packets(frames[:1], 0, 1400))), 1)
+        for time in (1, 2):
+            self.assertEqual(len(deliver(self.receiver, vp9Packets(frames[:1], time, 1400))), 1)
 
     @given(st.lists(pictures, max_size=6))
     def test_roundTrip(self, parts: list[Part]) -> None:
