@@ -13,8 +13,9 @@ from types import FunctionType
 from realtime_tw.codec import bits
 from realtime_tw.codec import h264 as codec
 from realtime_tw.errors import ProtocolError
-from realtime_tw.rtsp.depacketizers import h264
-from realtime_tw.rtsp.depacketizers.h264 import H264Depacketizer, NALDepacketizer
+from realtime_tw.rtsp.depacketizers import h264, nal
+from realtime_tw.rtsp.depacketizers.h264 import H264Depacketizer
+from realtime_tw.rtsp.depacketizers.nal import NALDepacketizer
 
 #: Small, so that inputs of a few hundred bytes meet it.
 MOST = 2000
@@ -104,11 +105,12 @@ def main() -> None:
             data = atheris.Mutate(data, len(data))
         return data[:most]
 
-    vars(h264)["MAX_FRAME"] = MOST
+    vars(nal)["MAX_FRAME"] = MOST
     for module, owners in (
         (bits, (bits.BitReader,)),
         (codec, (codec,)),
-        (h264, (NALDepacketizer, H264Depacketizer)),
+        (h264, (H264Depacketizer,)),
+        (nal, (NALDepacketizer,)),
     ):
         for owner in owners:
             for member in vars(owner).values():

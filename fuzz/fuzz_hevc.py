@@ -14,9 +14,9 @@ from realtime_tw.codec import bits
 from realtime_tw.codec import hevc as codec
 from realtime_tw.codec.h264 import MAX_PARAMETER_SETS
 from realtime_tw.errors import ProtocolError
-from realtime_tw.rtsp.depacketizers import h264, hevc
-from realtime_tw.rtsp.depacketizers.h264 import NALDepacketizer
+from realtime_tw.rtsp.depacketizers import hevc, nal
 from realtime_tw.rtsp.depacketizers.hevc import HEVCDepacketizer
+from realtime_tw.rtsp.depacketizers.nal import NALDepacketizer
 
 #: Small, so that inputs of a few hundred bytes meet it.
 MOST = 2000
@@ -111,11 +111,11 @@ def main() -> None:
             data = atheris.Mutate(data, len(data))
         return data[:most]
 
-    vars(h264)["MAX_FRAME"] = MOST
+    vars(nal)["MAX_FRAME"] = MOST
     for module, owners in (
         (bits, (bits.BitReader,)),
         (codec, (codec,)),
-        (h264, (NALDepacketizer,)),
+        (nal, (NALDepacketizer,)),
         (hevc, (HEVCDepacketizer,)),
     ):
         for owner in owners:

@@ -9,17 +9,17 @@ import sys
 from types import FunctionType
 
 from realtime_tw.errors import ProtocolError
-from realtime_tw.rtsp import messages
+from realtime_tw.rtsp import messages, parser
 from realtime_tw.rtsp.messages import (
     Event,
     Headers,
     Interleaved,
     Request,
-    RTSPParser,
     encodeInterleaved,
     encodeRequest,
     encodeResponse,
 )
+from realtime_tw.rtsp.parser import RTSPParser
 
 #: Small, so that inputs of a few hundred bytes meet them; the largest thing that may be held is a ``$`` frame.
 LIMITS = {"maxLine": 100, "maxHead": 200, "maxHeaders": 8, "maxBody": 60}
@@ -96,9 +96,9 @@ def main() -> None:
             data = atheris.Mutate(data, len(data))
         return data[:most]
 
-    for owner in (messages, RTSPParser):
+    for owner in (messages, parser, RTSPParser):
         for member in vars(owner).values():
-            if isinstance(member, FunctionType) and member.__module__ == messages.__name__:
+            if isinstance(member, FunctionType) and member.__module__ in (messages.__name__, parser.__name__):
                 atheris.instrument_func(member)
     atheris.Setup(sys.argv, check, custom_mutator=mutate)
     atheris.Fuzz()

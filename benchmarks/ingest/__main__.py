@@ -6,13 +6,12 @@ missed, or 2 when nothing could be measured at all.
 """
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -152,38 +151,40 @@ class Benchmark:
     def _publishers(self) -> None:
         plan = self._plan
         for server in plan.servers:
-            with self._attempt(server, f"{plan.publishers} publishers") as results:
-                results.publishers = self._ingest(server, plan.publishers, plan.viewers)
+            results = self._results(server)
+            results.publishers = self._ingest(server, results, plan.publishers, plan.viewers)
 
     def _delay(self) -> None:
         plan = self._plan
         for server in plan.servers:
             if server.watchable:
-                with self._attempt(server, f"delay, {plan.delayPublishers} publishers") as results:
-                    results.delay = self._ingest(server, plan.delayPublishers, plan.delayPublishers)
+                results = self._results(server)
+                results.delay = self._ingest(server, results, plan.delayPublishers, plan.delayPublishers)
 
-    def _ingest(self, server: Server, publishers: int, viewers: int) -> Ingest:
+    def _results(self, server: Server) -> Results:
+        found = self.report.servers.get(server.name)
+        if found is None:
+            found = self.report.servers[server.name] = Results(server.label, server.unavailable())
+        return found
+
+    def _ingest(self, server: Server, results: Results, publishers: int, viewers: int) -> Ingest | None:
+        """One run; None when the server is not there or fails, which is then noted."""
         plan = self._plan
+        _say(f"{server.name}: {results.failure or f'{publishers} publishers'}")
+        if results.failure:
+            return None
         if self._video is None:
             self._video = self._recording("h264")
         stage = Stage(self._cores, self._directory, self._program, self._video, plan.writes, plan.warmUp)
-        run = ingest(server, stage, publishers, viewers, plan.seconds)
-        _say(f"  {run.load:.0%} CPU, p99 {run.outcome.p99 / 1e6:.1f} ms {run.faults}")
-        return run
-
-    @contextlib.contextmanager
-    def _attempt(self, server: Server, what: str) -> Iterator[Results]:
-        """Measure something; if the server is not there or fails, say so and go on with the others."""
-        results = self.report.servers.setdefault(server.name, Results(server.label, server.unavailable()))
-        _say(f"{server.name}: {results.failure or what}")
         try:
-            if results.failure:
-                raise ServerError(results.failure)
-            yield results
+            run = ingest(server, stage, publishers, viewers, plan.seconds)
         except (ServerError, CameraError, OSError) as error:
-            if not results.failure:
-                _say(f"  failed: {error}")
-                results.failure = f"failed: {error}"
+            _say(f"  failed: {error}")
+            results.failure = f"failed: {error}"
+            return None
+        delay = f", delay p99 {run.outcome.p99 / 1e6:.1f} ms" if run.outcome.samples else ""
+        _say(f"  {run.load:.0%} CPU{delay} {run.faults}")
+        return run
 
 
 def _say(text: str) -> None:

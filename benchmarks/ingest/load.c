@@ -558,9 +558,11 @@ static void beginRun(double warm, double seconds) {
     uint64_t start = now() + SECOND / 20;
     windowStart = start + (uint64_t)(warm * SECOND);
     windowEnd = windowStart + (uint64_t)(seconds * SECOND);
+    /* One frame more than the keyframe interval: the frames of different publishers are spread evenly, too. */
+    uint64_t frame = (uint64_t)step * (SECOND / 10000) / (clockRate / 10000);
     for (size_t i = 0; i < publisherCount; i++) {
         struct publisherState *p = publishers[i];
-        p->start = p->due = start + i * STAGGER / publisherCount;
+        p->start = p->due = start + i * (STAGGER + frame) / publisherCount;
     }
     phase = warming;
 }

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from realtime_tw.errors import ProtocolError
-from realtime_tw.rtsp.messages import Event, Interleaved, Request, RTSPParser, encodeResponse, parseCSeq
+from realtime_tw.rtsp.messages import Event, Interleaved, Request, encodeResponse, parseCSeq
+from realtime_tw.rtsp.parser import RTSPParser
 
 BUILD = Path(__file__).resolve().parent / "build"
 

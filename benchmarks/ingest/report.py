@@ -158,21 +158,23 @@ def _empty(results: Results, header: Sequence[str]) -> tuple[str, ...]:
 
 
 def targets(report: Report) -> list[Target]:
-    """What was asked for has to reach."""
+    """What was asked for has to reach; what was not measured has not. A run with faults has reached nothing."""
     found = []
-    for codec, runs in report.depacketized.items():
-        faultless = not any(run.faults for run in runs)
+    for codec, least in LEAST_PACKETS.items():
+        runs = report.depacketized.get(codec, [])
+        faultless = runs and not any(run.faults for run in runs)
         rate = median(run.perCpuSecond for run in runs) if faultless else None
-        found.append(Target(f"depacketizing {codec}: packets per CPU second", rate, LEAST_PACKETS[codec], isLeast=True))
+        found.append(Target(f"depacketizing {codec}: packets per CPU second", rate, least, isLeast=True))
     row = report.servers.get("realtime")
     if row is not None:
-        run = row.publishers
-        what = f"{run.publishers if run else 'the'} publishers, every frame published"
-        good = run if run and run.outcome.samples and not run.faults else None
-        found.append(Target(f"{what}: ms by which the delay grows", good and good.growth, MOST_GROWTH))
-        found.append(Target(f"{what}: ms until all is worked off", good and good.outcome.drain / 1e6, MOST_DRAIN))
-        run = row.delay
-        what = f"{run.publishers if run else 'few'} publishers: delay, p99 ms"
-        good = run if run and run.outcome.samples and not run.faults else None
-        found.append(Target(what, good and good.outcome.p99 / 1e6, MOST_DELAY))
+        run = _good(row.publishers)
+        what = "publishers, every frame published: ms"
+        found.append(Target(f"{what} by which the delay grows", run.growth if run else None, MOST_GROWTH))
+        found.append(Target(f"{what} until all is worked off", run.outcome.drain / 1e6 if run else None, MOST_DRAIN))
+        run = _good(row.delay)
+        found.append(Target("delay: p99 ms", run.outcome.p99 / 1e6 if run else None, MOST_DELAY))
     return found
+
+
+def _good(run: Ingest | None) -> Ingest | None:
+    return run if run and run.outcome.samples and not run.faults else None

@@ -162,7 +162,7 @@ class TrackClock:
         The time on the timeline of a frame; frames come in decode order.
 
         :param time: unwrapped RTP time.
-        :param arrival: seconds, of the clock of arrivals.
+        :param arrival: seconds, of the clock of arrivals; 0 for what no packet completed, once the track has started.
         """
         if not self._started:
             self.start(time, arrival)
@@ -172,7 +172,8 @@ class TrackClock:
                 self._rejoin(time, arrival)
             else:
                 self._newest = time
-                self._arrival = arrival
+                if arrival > self._arrival:
+                    self._arrival = arrival
                 if self.pending:
                     self._slew(advance)
         elif advance < -MAX_BACKWARDS * self._clockRate:
@@ -192,6 +193,7 @@ class TrackClock:
 
     def _rejoin(self, time: int, arrival: float) -> None:
         """The RTP clock itself was set: go on by the time that passed here, and forget what reports said."""
+        arrival = max(arrival, self._arrival)
         passed = round((arrival - self._arrival) * self._clockRate)
         if time > self._newest and time - self._newest - passed <= MAX_FORWARDS * self._clockRate:
             passed = time - self._newest

@@ -11,11 +11,12 @@ from dataclasses import replace
 from realtime_tw.media import Codec, Kind, Track
 from realtime_tw.rtsp.depacketizers.aac import AACDepacketizer
 from realtime_tw.rtsp.depacketizers.base import Depacketizer
-from realtime_tw.rtsp.depacketizers.h264 import H264Depacketizer, decodeSprop
+from realtime_tw.rtsp.depacketizers.h264 import H264Depacketizer
 from realtime_tw.rtsp.depacketizers.hevc import HEVCDepacketizer
 from realtime_tw.rtsp.depacketizers.jpeg import JPEGDepacketizer
 from realtime_tw.rtsp.depacketizers.latm import LATMDepacketizer
 from realtime_tw.rtsp.depacketizers.mpa import MPADepacketizer
+from realtime_tw.rtsp.depacketizers.nal import decodeSprop
 from realtime_tw.rtsp.depacketizers.opus import OpusDepacketizer
 from realtime_tw.rtsp.depacketizers.pcm import PCMDepacketizer
 from realtime_tw.rtsp.depacketizers.png import PNGDepacketizer

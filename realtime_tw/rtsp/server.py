@@ -27,12 +27,12 @@ from realtime_tw.rtsp.messages import (
     Headers,
     Interleaved,
     Request,
-    RTSPParser,
     encodeInterleaved,
     encodeResponse,
     parseCSeq,
 )
 from realtime_tw.rtsp.outputs import Output
+from realtime_tw.rtsp.parser import RTSPParser
 from realtime_tw.rtsp.session import Session
 from realtime_tw.sinks import ConsumerSink, DirectSink, isDirect
 from realtime_tw.web.connections import Lease

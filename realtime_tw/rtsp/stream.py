@@ -19,6 +19,9 @@ USUAL_RATE = 25
 
 _REORDERED = frozenset((Codec.H264, Codec.HEVC))
 
+#: Codecs with frames that may be shown after a later one; of those that are not known, nobody knows.
+_MAYBE_REORDERED = _REORDERED | {Codec.RTP}
+
 
 class Stream:
     """
@@ -45,8 +48,11 @@ class Stream:
         types = numbers if isRaw or self.media.payloadType < 0 else [self.media.payloadType]
         self._receiver = Receiver(self._depacketizer, types, track.clockRate, self._reorder, whole=isRaw)
         self._clock = self.timeline.track(track.clockRate)
-        depth = getattr(self._depacketizer, "reorder", None) if track.codec in _REORDERED else 0
-        self._decoding = DecodeTimes(depth, track.clockRate // USUAL_RATE)
+        self._last = -1
+        self._decoding: DecodeTimes | None = None
+        if track.codec in _MAYBE_REORDERED:
+            depth = getattr(self._depacketizer, "reorder", None)
+            self._decoding = DecodeTimes(depth, track.clockRate // USUAL_RATE)
 
     def passPackets(self) -> None:
         """Give RTP packets in the place of frames, whatever the codec; before the first packet."""
@@ -63,6 +69,9 @@ class Stream:
         """
         receiver = self._receiver
         units = receiver.receive(packet, arrival)
+        if receiver.sources > self._sources:
+            self._sources = receiver.sources
+            self._clock.restart()
         if not self._started and receiver.ssrc >= 0:
             self._started = True
             self._clock.start(receiver.time, arrival)
@@ -74,17 +83,22 @@ class Stream:
         return self._frames(units, 0.0) if units and self._started else ()
 
     def _frames(self, units: Sequence[AccessUnit], arrival: float) -> list[Frame]:
-        receiver, depacketizer = self._receiver, self._depacketizer
-        if receiver.sources > self._sources:
-            self._sources = receiver.sources
-            self._clock.restart()
+        depacketizer = self._depacketizer
         track = self.track = describe(self.track, depacketizer)
-        if track.codec in _REORDERED:
-            self._decoding.setDepth(getattr(depacketizer, "reorder", None))
-        convert, decode, number = self._clock.convert, self._decoding.next, track.id
+        convert, decoding, number = self._clock.convert, self._decoding, track.id
         frames = []
+        if decoding is None:
+            last = self._last
+            for time, keyframe, data in units:
+                # A sender that repeats itself or steps back is believed as soon as it is ahead again.
+                last = max(convert(time, arrival), last + 1)
+                frames.append(Frame(number, last, last, keyframe, data))
+            self._last = last
+            return frames
+        if track.codec in _REORDERED:
+            decoding.setDepth(getattr(depacketizer, "reorder", None))
         for time, keyframe, data in units:
-            pts, dts = decode(convert(time, arrival))
+            pts, dts = decoding.next(convert(time, arrival))
             frames.append(Frame(number, pts, dts, keyframe, data))
         return frames
 

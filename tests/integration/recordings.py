@@ -37,7 +37,7 @@ _VPX = "-deadline realtime -cpu-used 8 -threads 1 -g 15 -b:v 250k"
 _TESTPICTURE = "videotestsrc num-buffers=60 pattern=ball ! video/x-raw,format=I420,width=160,height=120,framerate=25/1"
 _NOISE = "audiotestsrc wave=pink-noise num-buffers=90 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2"
 _X264ENC = "x264enc speed-preset=veryfast key-int-max=15 bitrate=250 b-adapt=false bframes=2 ! h264parse"
-_X265ENC = "x265enc speed-preset=ultrafast key-int-max=15 bitrate=250 option-string=open-gop=0 ! h265parse"
+_X265ENC = "x265enc speed-preset=ultrafast key-int-max=15 bitrate=250 option-string=open-gop=0:info=0 ! h265parse"
 _VPENC = "deadline=1 cpu-used=8 threads=1 keyframe-max-dist=15 target-bitrate=250000"
 _PAY = f"mtu={MTU}"
 
@@ -67,13 +67,25 @@ class Recipe:
 RECIPES = (
     Recipe("h264", Codec.H264, f"{_VIDEO} -frames:v 60 {_X264} -bf 2 -x264-params aud=1:repeat-headers=1", 60),
     # Parameter sets are in the description alone, and nothing tells where a picture begins.
-    Recipe("h264-bare", Codec.H264, f"{_VIDEO} -frames:v 60 {_X264} -bf 0", 60, delimited=False),
-    Recipe("h264-slices", Codec.H264, f"{_VIDEO} -frames:v 60 {_X264} -bf 0 -x264-params aud=1:slices=3", 60),
-    Recipe("h264-gstreamer", Codec.H264, f"{_TESTPICTURE} ! {_X264ENC} ! rtph264pay {_PAY} config-interval=-1", 60),
+    Recipe("h264-bare", Codec.H264, f"{_VIDEO} -frames:v 60 {_X264} -bf 0 -flags +global_header", 60, delimited=False),
+    Recipe(
+        "h264-slices",
+        Codec.H264,
+        f"{_VIDEO} -frames:v 60 {_X264} -bf 0 -flags +global_header -x264-params aud=1:slices=3",
+        60,
+    ),
+    Recipe("h264-gstreamer", Codec.H264, f"{_TESTPICTURE} ! {_X264ENC} ! rtph264pay {_PAY}", 60),
     Recipe("hevc", Codec.HEVC, f"{_VIDEO} -frames:v 60 {_X265}:bframes=2:open-gop=0:aud=1:repeat-headers=1", 60),
     # Keyframes are followed by pictures that are shown before them.
     Recipe("hevc-open", Codec.HEVC, f"{_VIDEO} -frames:v 60 {_X265}:bframes=2:aud=1:repeat-headers=1", 60),
-    Recipe("hevc-bare", Codec.HEVC, f"{_VIDEO} -frames:v 60 {_X265}:bframes=0", 60, delimited=False),
+    Recipe("hevc-bare", Codec.HEVC, f"{_VIDEO} -frames:v 60 {_X265}:bframes=0 -flags +global_header", 60, delimited=False),
+    Recipe(
+        "hevc-slices",
+        Codec.HEVC,
+        f"{_VIDEO} -frames:v 60 {_X265}:bframes=0:ctu=16:slices=3 -flags +global_header",
+        60,
+        delimited=False,
+    ),
     Recipe("hevc-gstreamer", Codec.HEVC, f"{_TESTPICTURE} ! {_X265ENC} ! rtph265pay {_PAY} config-interval=-1", 60),
     Recipe("vp8", Codec.VP8, f"{_VIDEO} -frames:v 60 -c:v libvpx {_VPX}", 60),
     Recipe("vp8-gstreamer", Codec.VP8, f"{_TESTPICTURE} ! vp8enc {_VPENC} ! rtpvp8pay {_PAY} picture-id-mode=15-bit", 60),

@@ -11,7 +11,8 @@ slice. TCP and UDP have one, so that does not happen to packets that arrive. Of 
 nothing raises, that the frames of packets that were left alone are right, and that all is well again soon after.
 """
 
-import tracemalloc
+import gc
+import sys
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -26,8 +27,8 @@ from realtime_tw.rtsp.rtp import MAX_MISORDER, MAX_REORDER
 from realtime_tw.rtsp.stream import Stream
 from tests.integration.recordings import PREDICTED, RECIPES, Group, Recipe, Recording, record, sequenceOf, signed, timeOf
 
-#: Simulations of each kind over each recording.
-ROUNDS = 100
+#: Simulations of each kind over each recording, of which most codecs have two or more.
+ROUNDS = 60
 
 #: A packet, and the seconds at which it arrives.
 Arrival = tuple[bytes, float]
@@ -221,6 +222,20 @@ def test_loss(recording: Recording) -> None:
             check(recording, play(recording.stream(), arrivals(recording, there)), lost, there[0], seed)
 
 
+def test_beginningAnywhere(request: pytest.FixtureRequest, recording: Recording) -> None:
+    """The first packet that arrives is in the middle of something, and nothing tells that others came before."""
+    recipe, groups = recording.recipe, recording.groups
+    if recipe.name in ("h264-slices", "hevc-slices"):
+        reason = "the slices of a keyframe, but for the first, are taken for a whole one"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    # Not in the first picture: encoders put a message about themselves before it, without which it is as whole.
+    starts = [group for group in groups[1:-6] if group.keyframe][:12]
+    for group in starts:
+        for first in range(group.first, group.end + 1):
+            frames = play(recording.stream(), arrivals(recording, range(first, len(recording.packets))))
+            check(recording, frames, range(first), first, f"{recipe} from {first}")
+
+
 def test_reorderingWithinTheWindow(recording: Recording) -> None:
     """Everything comes out as if nothing had been."""
     for seed, random in rounds(recording, "reordering"):
@@ -387,61 +402,74 @@ def afterwards(recording: Recording, end: int) -> list[Frame]:
 
 # Memory
 
+#: A recording of each codec that can divide frames.
+DIVIDED = ("h264-bare", "hevc-bare", "vp8", "vp9", "aac", "latm", "vorbis", "mp3", "jpeg", "png")
 
-def test_aFrameWithoutEndIsBounded(recording: Recording) -> None:
-    """The middle of a frame again and again, in the largest packets and in tiny ones."""
-    group = max(
-        (group for group in recording.groups if group.keyframe), key=lambda group: (group.end - group.first, group.first)
-    )
-    if group.end - group.first < 3:
-        pytest.skip("no frame is in three packets")
-    fills = recording.recipe.codec in PREDICTED | {Codec.JPEG, Codec.PNG}
-    for size in (60000, 24):
+_BY_NAME = {recipe.name: recipe for recipe in RECIPES}
+
+
+@pytest.mark.parametrize("name", DIVIDED)
+def test_aFrameWithoutEndIsBounded(recordings: Recordings, name: str) -> None:
+    """The middle of a frame again and again, in large packets and in tiny ones."""
+    recording = recordings[_BY_NAME[name]]
+    group = max(recording.groups, key=lambda group: (group.keyframe, group.end - group.first))
+    for size in (50000, 30):
         stream = recording.stream()
-        peak = peakOf(stream, endless(recording, group, size))
-        assert peak < 1.2 * MAX_FRAME + (1 << 20)
-        # It has come that far at all.
-        assert not fills or peak > 0.4 * MAX_FRAME
+        peak = peakOf(stream, list(endless(recording, group, size)))
+        assert peak < 1.15 * MAX_FRAME
+        # It has come that far at all. Sound has limits far below.
+        assert recording.media.kind == "audio" or peak > 0.4 * MAX_FRAME
 
 
-def endless(recording: Recording, group: Group, size: int) -> Iterator[Arrival]:
+def endless(recording: Recording, group: Group, size: int) -> Iterator[bytes]:
     """:param size: of the payloads."""
-    middle = (group.first + group.end) // 2
-    for index in range(group.first, middle + 1):
-        yield recording.packets[index], 0.0
+    middle = group.first + (group.end - group.first) // 2
+    yield from recording.packets[group.first : middle + 1]
     packet = recording.packets[middle]
-    header, payload = packet[:12], (packet[12:] * (size // len(packet) + 2))[:size]
+    header, payload = packet[:12], (packet[12:] * (size // (len(packet) - 12) + 1))[:size]
     number = sequenceOf(packet)
-    time = header[4:]
-    offset = int.from_bytes(packet[13:16]) + len(packet) - 20
     isJPEG = recording.recipe.codec is Codec.JPEG
-    for _ in range(MAX_FRAME * 4 // 3 // (size + 50)):
+    # Of JPEG, whose packets say where in the picture they belong (RFC 2435, section 3.1).
+    head = 12 if payload[4] >= 64 else 8
+    offset = int.from_bytes(packet[13:16]) + len(packet) - 12 - head
+    for _ in range(MAX_FRAME * 4 // 3 // (size + 64)):
         number = number + 1 & 0xFFFF
         if isJPEG:
             payload = payload[:1] + (offset & 0xFFFFFF).to_bytes(3) + payload[4:]
-            offset += size - 8
-        yield b"".join((header[:2], number.to_bytes(2), time, payload)), 0.0
+            offset += size - head
+        yield b"".join((header[:2], number.to_bytes(2), header[4:], payload))
 
 
-def test_theWindowIsBounded(recording: Recording) -> None:
-    """The packet that all others wait for never comes."""
+@pytest.mark.parametrize("step", [1, 2])
+def test_theWindowIsBounded(recordings: Recordings, step: int) -> None:
+    """A packet that all others wait for never comes, or every second one."""
+    recording = recordings[_BY_NAME["pcmu"]]
     first = recording.packets[0]
-    large = first[:12] + bytes(60000)
-
-    def packets() -> Iterator[Arrival]:
-        yield first, 0.0
-        for step in range(2, 2 * MAX_REORDER, 1 if recording.recipe.codec is Codec.PCMU else 2):
-            yield renumbered((large, 0.0), step)
-
-    assert peakOf(recording.stream(MAX_REORDER), packets()) < MAX_REORDER * 60100 + 2 * MAX_FRAME
+    large = (first[:12] + bytes(60000), 0.0)
+    packets = [first, *(renumbered(large, number)[0] for number in range(2, 3 * MAX_REORDER, step))]
+    peak = peakOf(recording.stream(MAX_REORDER), packets)
+    assert 0.9 < peak / (MAX_REORDER * 60000) < 1.1
 
 
-def peakOf(stream: Stream, arriving: Iterable[Arrival]) -> int:
-    """Bytes that were held at most."""
-    tracemalloc.start()
-    try:
-        for packet, now in arriving:
-            stream.receive(packet, now)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+def peakOf(stream: Stream, packets: Sequence[bytes]) -> int:
+    """Bytes that were held at most, looked at now and then."""
+    peak = 0
+    for index, packet in enumerate(packets):
+        # A copy, as from a socket.
+        stream.receive(bytes(bytearray(packet)), 0.0)
+        if index % (len(packets) // 16) == 0:
+            peak = max(peak, sizeOf(stream))
+    return peak
+
+
+def sizeOf(stream: Stream) -> int:
+    """Bytes of all that belongs to it."""
+    seen: dict[int, object] = {}
+    todo: list[object] = [stream]
+    while todo:
+        found = todo.pop()
+        isOwn = type(found).__module__.startswith("realtime_tw.rtsp")
+        if id(found) not in seen and (isOwn or isinstance(found, bytes | list | dict | set | tuple)):
+            seen[id(found)] = found
+            todo += gc.get_referents(found)
+    return sum(map(sys.getsizeof, seen.values()))

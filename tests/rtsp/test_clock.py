@@ -293,6 +293,15 @@ class DoubtfulReportTests(SynchronousTestCase):
             self.assertEqual(track.convert(10**6 + 90000 + far, 11.5), 90000 * 5 // 2, far)
             self.assertEqual(track.convert(10**6 + 93600 + far, 11.6), 90000 * 5 // 2 + 3600, far)
 
+    def test_whatIsFlushedHasNoArrival(self) -> None:
+        timeline = Timeline(UNIX, 10.0**9)
+        track = timeline.track(1000)
+        track.convert(0, 10.0**9)
+        self.assertEqual(track.convert(40, 0.0), 1040)
+        self.assertEqual(track.convert(-5000, 10.0**9 + 1), 2040)
+        self.assertEqual(track.convert(-9000, 0.0), 2041)
+        self.assertEqual(track.convert(-8960, 10.0**9 + 2), 2081)
+
     def test_aLongPauseIsNone(self) -> None:
         # And files are published faster than they play.
         timeline = Timeline(UNIX, 0.0)

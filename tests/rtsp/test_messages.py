@@ -9,10 +9,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from realtime_tw.errors import LimitExceeded, ProtocolError
 from realtime_tw.rtsp.messages import (
-    MAX_BODY,
-    MAX_HEAD,
-    MAX_HEADERS,
-    MAX_LINE,
     REASONS,
     Event,
     HeaderLines,
@@ -20,12 +16,12 @@ from realtime_tw.rtsp.messages import (
     Interleaved,
     Request,
     Response,
-    RTSPParser,
     encodeInterleaved,
     encodeRequest,
     encodeResponse,
     parseCSeq,
 )
+from realtime_tw.rtsp.parser import MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_LINE, RTSPParser
 
 OPTIONS = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"
 OPTIONS_EVENT = Request("OPTIONS", "*", "RTSP/1.0", Headers((("CSeq", "1"),)), b"")

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from realtime_tw.errors import ProtocolError
 from realtime_tw.media import Frame
-from realtime_tw.rtsp.messages import Interleaved, Response, RTSPParser, encodeInterleaved, encodeRequest
+from realtime_tw.rtsp.messages import Interleaved, Response, encodeInterleaved, encodeRequest
 from realtime_tw.rtsp.outputs import Publisher
+from realtime_tw.rtsp.parser import RTSPParser
 from realtime_tw.rtsp.rtcp import Goodbye, ReceiverReport, parseRTCP
 from realtime_tw.rtsp.server import REPORT_INTERVAL, Announcement, Publication, RTSPConnection, RTSPFactory, RTSPRefusal
 from realtime_tw.rtsp.stream import Stream

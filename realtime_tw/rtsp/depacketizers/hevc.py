@@ -9,7 +9,7 @@ in another order than their NAL units are decoded in count as damage: no sender 
 from collections.abc import Sequence
 
 from realtime_tw.codec.hevc import NALType, hevcConfig, parameterSetId, parseSPS
-from realtime_tw.rtsp.depacketizers.h264 import NALDepacketizer
+from realtime_tw.rtsp.depacketizers.nal import NALDepacketizer
 
 _SETS = frozenset((NALType.VPS, NALType.SPS, NALType.PPS))
 
@@ -32,7 +32,7 @@ class HEVCDepacketizer(NALDepacketizer):
     that belong to it refer to what is missing and are left out, as they always are after a BLA picture.
 
     :param parameterSets: VPS, SPS and PPS from the description; see
-        :func:`realtime_tw.rtsp.depacketizers.h264.decodeSprop`.
+        :func:`realtime_tw.rtsp.depacketizers.nal.decodeSprop`.
     :param orderNumbers: ``sprop-max-don-diff`` is above 0.
     """
 
