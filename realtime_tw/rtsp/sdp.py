@@ -104,8 +104,10 @@ def _first(attributes: Iterable[tuple[str, str]], name: str) -> str | None:
     return next((value for key, value in attributes if key == name), None)
 
 
+_BLANK = " \t"
+_BLANKS = re.compile("[ \t]+")
 _LINE = re.compile(rb"[\r\n]+")
-_RTPMAP = re.compile(r"([^\s/]+)\s*/\s*([0-9]{1,10})(?:\s*/\s*([0-9]{1,3}))?")
+_RTPMAP = re.compile(r"([^ \t/]+)[ \t]*/[ \t]*([0-9]{1,10})(?:[ \t]*/[ \t]*([0-9]{1,3}))?")
 
 
 def parseSDP(data: bytes) -> SessionDescription:
@@ -153,7 +155,7 @@ def _takeControl(attributes: list[tuple[str, str]]) -> tuple[str, Attributes]:
 
 
 def _media(line: str, own: list[tuple[str, str]]) -> Media:
-    words = line.split()
+    words = _words(line)
     if len(words) < 4:
         raise ProtocolError("m= line of less than four words")
     if len(words) > 3 + MAX_FORMATS:
@@ -188,6 +190,11 @@ def _media(line: str, own: list[tuple[str, str]]) -> Media:
     )
 
 
+def _words(text: str, most: int = 0) -> list[str]:
+    """Between blanks: of the other white space of Unicode, bytes in another encoding than ours seem to have some."""
+    return _BLANKS.split(text.strip(_BLANK), most) if text.strip(_BLANK) else []
+
+
 def _number(text: str, most: int) -> int:
     """-1 for what is no number or is larger."""
     if not text.isascii() or not text.isdigit() or len(text) > 10:
@@ -203,7 +210,7 @@ def _format(word: str, isRTP: bool) -> int | str:
 
 def _payloadTypeOf(value: str) -> str:
     """The payload type that an rtpmap or fmtp begins with, as plain digits; empty when it begins with none."""
-    words = value.split(None, 1)
+    words = _words(value, 1)
     number = _number(words[0], 127) if words else -1
     return str(number) if number >= 0 else ""
 
@@ -212,7 +219,7 @@ def _byPayloadType(attributes: Iterable[tuple[str, str]], name: str) -> dict[int
     found: dict[int, list[str]] = {}
     for key, value in attributes:
         if key == name and (payloadType := _payloadTypeOf(value)):
-            words = value.split(None, 1)
+            words = _words(value, 1)
             found.setdefault(int(payloadType), []).append(words[1] if len(words) > 1 else "")
     return found
 
@@ -235,12 +242,12 @@ def _addParameters(text: str, fmtp: dict[str, str]) -> None:
     # Base64 ends with "=": only the first one of a parameter divides.
     for item in text.split(";"):
         key, _, value = item.partition("=")
-        key = key.strip().lower()
+        key = key.strip(_BLANK).lower()
         if not key:
             continue
         if len(fmtp) >= MAX_ATTRIBUTES:
             raise LimitExceeded(f"fmtp of more than {MAX_ATTRIBUTES} parameters")
-        fmtp.setdefault(key, value.strip())
+        fmtp.setdefault(key, value.strip(_BLANK))
 
 
 def encodeSDP(

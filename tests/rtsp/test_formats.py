@@ -160,8 +160,7 @@ class ParameterTests(SynchronousTestCase):
 
     def test_hevc(self) -> None:
         sets = ";".join(
-            f"sprop-{name}={sprop(nal)}"
-            for name, nal in (("vps", hevc.VPS), ("sps", hevc.SPS), ("pps", hevc.PPS))
+            f"sprop-{name}={sprop(nal)}" for name, nal in (("vps", hevc.VPS), ("sps", hevc.SPS), ("pps", hevc.PPS))
         )
         track, depacketizer = opened("video", "H265/90000", sets)
         self.assertEqual(track.config, hevc.CONFIG)
@@ -243,7 +242,9 @@ class DescriptionTests(SynchronousTestCase):
             depacketizer.receive(nal, 3600, nal[0] == 0x65, False)
         changed = describe(known, depacketizer)
         self.assertEqual((changed.width, changed.height), (1920, 1080))
-        self.assertEqual((changed.id, changed.kind, changed.codec, changed.clockRate), (3, Kind.VIDEO, Codec.H264, 90000))
+        self.assertEqual(
+            (changed.id, changed.kind, changed.codec, changed.clockRate), (3, Kind.VIDEO, Codec.H264, 90000)
+        )
 
     def test_whatWasKnownIsNotForgotten(self) -> None:
         track = Track(1, Kind.AUDIO, Codec.MP3, 90000, b"", 0, 0, 44100, 2)

@@ -206,6 +206,16 @@ class QuirkTests(SynchronousTestCase):
         self.assertEqual(description.name, "Stra\xdfe")
         self.assertEqual(len(description.medias), 1)
 
+    def test_bytesThatLookLikeBlanksOfUnicode(self) -> None:
+        # NBSP and NEL, once they are taken for Latin-1; found by fuzzing.
+        description = parseSDP(
+            b"v=0\nm=audi\xa0o 5005 RTP/\x85AVP 97\na=rtpmap:97 L\xa016/8000\na=fmtp:97 a=\xa0b\x85\n"
+        )
+        (media,) = description.medias
+        self.assertEqual((media.kind, media.protocol), ("audi\xa0o", "RTP/\x85AVP"))
+        self.assertEqual((media.encodingName, media.fmtp), ("L\xa016", {"a": "\xa0b\x85"}))
+        self.assertEqual(parseSDP(encodeSDP(description)), description)
+
     def test_unknownLinesMeanNothing(self) -> None:
         media = one(b"m=video 0 RTP/AVP 26\r\nz=1\r\nfoo\r\n=\r\nX=a\r\nb=\r\na=control:c\r\n")
         self.assertEqual((media.control, media.attributes), ("c", ()))

@@ -137,7 +137,8 @@ class HEVCDepacketizer(NALDepacketizer):
         else:
             self._addFragment(payload[3:])
         if fragment & 0x40 and self._prefix is not None:
-            whole = kind in _SPECIAL or bool(payload[0] & 1 or payload[1] >> 3)
+            # By the first fragment's header: the last one's need not say the same.
+            whole = kind in _SPECIAL or bool(self._prefix[0] & 1 or self._prefix[1] >> 3)
             self._endFragments(kind, whole)
 
     def _nal(self, nal: bytes) -> None:

@@ -144,6 +144,13 @@ class PacketTests(SynchronousTestCase):
         [unit] = play(HEVCDepacketizer(SETS), packets(payloads, 0))
         self.assertEqual(unit.data, lengthPrefixed([IDR]))
 
+    def test_fragmentsOfAnotherLayerWhoseLastHeaderSaysOtherwise(self) -> None:
+        # Found by fuzzing: the enhancement layer's NAL unit came out.
+        depacketizer = started()
+        payloads = [b"\x62\x63\x93ab", b"\x62\1\x53cd", TRAIL]
+        [unit] = play(depacketizer, packets(payloads, 1))
+        self.assertEqual(unit.data, lengthPrefixed([TRAIL]))
+
     def test_parameterSetsOfAnotherLayerDoNotReplace(self) -> None:
         depacketizer = started()
         play(depacketizer, packets([nal(34, PPS[2:-1] + b"\xff", layer=1), TRAIL], 1))
