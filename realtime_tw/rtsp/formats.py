@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from realtime_tw.errors import ProtocolError
 from realtime_tw.media import Codec, Kind, Track
 from realtime_tw.rtsp.depacketizers.aac import AACDepacketizer
 from realtime_tw.rtsp.depacketizers.base import Depacketizer
@@ -34,6 +35,12 @@ _KINDS = {"video": Kind.VIDEO, "audio": Kind.AUDIO}
 Maker = Callable[[Media], Depacketizer]
 
 
+def _h264(media: Media) -> Depacketizer:
+    if media.fmtp.get("packetization-mode", "0").strip() == "2":
+        raise ProtocolError("H264 in packetization mode 2, whose order is not that of decoding", 415)
+    return H264Depacketizer(decodeSprop(media.fmtp.get("sprop-parameter-sets", "")))
+
+
 def _hevc(media: Media) -> Depacketizer:
     sets = [nal for name in ("vps", "sps", "pps") for nal in decodeSprop(media.fmtp.get(f"sprop-{name}", ""))]
     return HEVCDepacketizer(sets, media.fmtp.get("sprop-max-don-diff", "0").strip() not in ("", "0"))
@@ -51,10 +58,7 @@ def _isAAC(media: Media) -> bool:
 
 
 _FORMATS: Mapping[str, tuple[Codec, Maker]] = {
-    "H264": (
-        Codec.H264,
-        lambda media: H264Depacketizer(decodeSprop(media.fmtp.get("sprop-parameter-sets", ""))),
-    ),
+    "H264": (Codec.H264, _h264),
     "H265": (Codec.HEVC, _hevc),
     "HEVC": (Codec.HEVC, _hevc),
     "VP8": (Codec.VP8, lambda media: VP8Depacketizer()),

@@ -9,6 +9,7 @@ The RTSP server (RFC 2326): publishers announce, set up and record over one TCP 
     reactor.listenTCP(8554, RTSPFactory(route))
 """
 
+import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ from realtime_tw.web.connections import Lease
 #: Seconds without a word, a keepalive or media after which a publisher is gone: the default of RFC 2326, section 12.37.
 TIMEOUT = 60.0
 
-#: Seconds between two receiver reports (RFC 3550, section 6.2).
+#: Seconds between two receiver reports, on average (RFC 3550, section 6.2).
 REPORT_INTERVAL = 5.0
 
 #: Seconds for a client to take our last words.
@@ -178,7 +179,7 @@ class RTSPConnection(Protocol):
         self._timer = LoopingCall(self._tick)
         self._timer.clock = self.factory.clock
         self._timer.start(TICK, now=False)
-        self._reported = self._heard
+        self._nextReport = self._heard + _interval()
 
     # What comes in
 
@@ -326,11 +327,11 @@ class RTSPConnection(Protocol):
             return
         if now - self._heard > self._timeout:
             self._end("nothing was heard from it")
-        elif now - self._reported >= REPORT_INTERVAL:
+        elif now >= self._nextReport:
             self._report(now)
 
     def _report(self, now: float) -> None:
-        self._reported = now
+        self._nextReport = now + _interval()
         # A client that does not read our reports need not get more of them.
         if self._session is not None and not self.sink.bufferedBytes():
             for channel, packet in self._session.reports(now):
@@ -377,6 +378,11 @@ class RTSPConnection(Protocol):
     def abort(self) -> None:
         """The server cannot wait any longer."""
         self.transport.abortConnection()
+
+
+def _interval() -> float:
+    """Until the next report: publishers that came together must not be reported to together (section 6.3.1)."""
+    return REPORT_INTERVAL * random.uniform(0.5, 1.5)
 
 
 def _shown(url: str) -> str:

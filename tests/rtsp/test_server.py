@@ -241,8 +241,8 @@ class ServerTests(SynchronousTestCase):
     def test_reports(self) -> None:
         self.record()
         self.protocol.dataReceived(encodeInterleaved(2, rtp(1, 5, b"abcd", 0)))
-        self.clock.pump([1] * int(REPORT_INTERVAL))
-        (report,) = self.sent()
+        self.clock.pump([1] * int(2 * REPORT_INTERVAL))
+        report = self.sent()[0]
         self.assertEqual((type(report), report.channel), (Interleaved, 3))
         receiver = parseRTCP(report.payload)[0]
         assert isinstance(receiver, ReceiverReport)
