@@ -11,7 +11,6 @@ import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import react
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -50,7 +49,7 @@ def main(reactor: Any, port: str = "8080") -> Deferred[None]:
     root.putChild(b"publish", PublishResource(hub, "news"))
     # ----------------------------------------------------------------------------------------------------------------
 
-    serverFromString(reactor, f"tcp:{port}:interface=127.0.0.1").listen(Site(root))
+    reactor.listenTCP(int(port), Site(root), interface="127.0.0.1")
     print(f"http://127.0.0.1:{port}/", flush=True)
     return Deferred()
 

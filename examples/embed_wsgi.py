@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import react
 from twisted.internet.threads import blockingCallFromThread
 from twisted.web.resource import IResource, Resource
@@ -76,7 +75,7 @@ def main(reactor: Any, port: str = "8080") -> Deferred[None]:
     application = Application(hub, reactor)
     root = Root(WSGIResource(reactor, reactor.getThreadPool(), application))
     root.putChild(b"events", SSEResource(hub, "news"))
-    serverFromString(reactor, f"tcp:{port}:interface=127.0.0.1").listen(RealtimeSite(root))
+    reactor.listenTCP(int(port), RealtimeSite(root), interface="127.0.0.1")
     print(f"http://127.0.0.1:{port}/", flush=True)
     return Deferred()
 

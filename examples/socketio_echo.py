@@ -10,7 +10,6 @@ import argparse
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.endpoints import serverFromString
 from twisted.web.resource import Resource
 
 from realtime_tw import RealtimeSite
@@ -50,7 +49,8 @@ def main() -> None:
     )
     root = Resource()
     root.putChild(b"socket.io", engine)
-    serverFromString(reactor, f"tcp:{options.port}:interface=127.0.0.1").listen(RealtimeSite(root))
+    site: Any = RealtimeSite(root)
+    reactor.listenTCP(options.port, site, interface="127.0.0.1")
     reactor.run()
 
 

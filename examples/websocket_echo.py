@@ -11,7 +11,6 @@ import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import react
 from twisted.web.server import Site
 
@@ -29,7 +28,7 @@ def echo(connection: WebSocketConnection, payload: bytes, isBinary: bool) -> Non
 def main(reactor: Any, port: str = "9001") -> Deferred[None]:
     limits = Limits(maxMessage=MAX_MESSAGE, buffer=BUFFER, compress=True)
     root = WebSocketResource(on_message=echo, limits=limits, origins="*", clock=reactor)
-    serverFromString(reactor, f"tcp:{port}:interface=127.0.0.1").listen(Site(root))
+    reactor.listenTCP(int(port), Site(root), interface="127.0.0.1")
     print(f"ws://127.0.0.1:{port}/", flush=True)
     return Deferred()
 

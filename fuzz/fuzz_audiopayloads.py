@@ -6,11 +6,10 @@ Run ``python fuzz/fuzz_audiopayloads.py -max_total_time=600``; the arguments are
 """
 
 import contextlib
-import random
-import sys
 from binascii import b2a_base64
 from collections.abc import Callable, Iterator
-from types import FunctionType
+
+from harness import fuzz
 
 from realtime_tw.codec import aac as aacCodec
 from realtime_tw.codec import latm as latmCodec
@@ -145,31 +144,9 @@ def check(data: bytes) -> None:
 
 
 def main() -> None:
-    import atheris
-
-    def mutate(data: bytes, most: int, seed: int) -> bytes:
-        choice = random.Random(seed)
-        if choice.random() < 0.4:
-            token = choice.choice(TOKENS)
-            if choice.random() < 0.5:
-                token = bytes((choice.randrange(256),)) + len(token).to_bytes(2) + token
-            at = choice.randint(0, len(data))
-            data = data[:at] + token + data[choice.randint(at, min(at + 8, len(data))) :]
-        else:
-            data = atheris.Mutate(data, len(data))
-        return data[:most]
-
-    modules = (aacCodec, latmCodec, opusCodec, vorbisCodec, aac, latm, mpa, opus, vorbis)
-    owners = [
-        *modules,
-        *(vars(module)[name] for module in modules for name in vars(module) if name.endswith("Depacketizer")),
-    ]
-    for owner in owners:
-        for member in vars(owner).values():
-            if isinstance(member, FunctionType) and member.__module__ in {module.__name__ for module in modules}:
-                atheris.instrument_func(member)
-    atheris.Setup(sys.argv, check, custom_mutator=mutate)
-    atheris.Fuzz()
+    modules = [aacCodec, latmCodec, opusCodec, vorbisCodec, aac, latm, mpa, opus, vorbis]
+    # As they are, and as whole packets.
+    fuzz(check, modules, [*TOKENS, *(b"\0" + len(token).to_bytes(2) + token for token in TOKENS)])
 
 
 if __name__ == "__main__":

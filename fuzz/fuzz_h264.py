@@ -5,10 +5,9 @@ give only frames that are whole in form, and hold no more than the limit.
 Run ``python fuzz/fuzz_h264.py -max_total_time=600``; the arguments are libFuzzer's. Needs atheris.
 """
 
-import random
-import sys
 from contextlib import suppress
-from types import FunctionType
+
+from harness import fuzz
 
 from realtime_tw.codec import bits
 from realtime_tw.codec import h264 as codec
@@ -94,30 +93,8 @@ def check(data: bytes) -> None:
 
 
 def main() -> None:
-    import atheris
-
-    def mutate(data: bytes, most: int, seed: int) -> bytes:
-        choice = random.Random(seed)
-        if choice.random() < 0.5:
-            at = choice.randint(0, len(data))
-            data = data[:at] + choice.choice(TOKENS) + data[choice.randint(at, min(at + 8, len(data))) :]
-        else:
-            data = atheris.Mutate(data, len(data))
-        return data[:most]
-
     vars(nal)["MAX_FRAME"] = MOST
-    for module, owners in (
-        (bits, (bits.BitReader,)),
-        (codec, (codec,)),
-        (h264, (H264Depacketizer,)),
-        (nal, (NALDepacketizer,)),
-    ):
-        for owner in owners:
-            for member in vars(owner).values():
-                if isinstance(member, FunctionType) and member.__module__ == module.__name__:
-                    atheris.instrument_func(member)
-    atheris.Setup(sys.argv, check, custom_mutator=mutate)
-    atheris.Fuzz()
+    fuzz(check, [bits, codec, h264, nal], TOKENS)
 
 
 if __name__ == "__main__":

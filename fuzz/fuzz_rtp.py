@@ -4,11 +4,10 @@ Fuzzes RTP and RTCP of one track: any packets at all give no error but our own, 
 Run ``python fuzz/fuzz_rtp.py -max_total_time=600``; the arguments are libFuzzer's. Needs atheris.
 """
 
-import random
 import struct
-import sys
 from collections.abc import Sequence
-from types import FunctionType
+
+from harness import fuzz
 
 from realtime_tw.errors import ProtocolError
 from realtime_tw.media import AccessUnit
@@ -107,24 +106,7 @@ def check(data: bytes) -> None:
 
 
 def main() -> None:
-    import atheris
-
-    def mutate(data: bytes, most: int, seed: int) -> bytes:
-        choice = random.Random(seed)
-        if choice.random() < 0.5:
-            at = choice.randint(0, len(data))
-            data = data[:at] + choice.choice(TOKENS) + data[choice.randint(at, min(at + 8, len(data))) :]
-        else:
-            data = atheris.Mutate(data, len(data))
-        return data[:most]
-
-    for module in (rtp, rtcp, clock):
-        for owner in (module, *(value for value in vars(module).values() if isinstance(value, type))):
-            for member in vars(owner).values():
-                if isinstance(member, FunctionType) and member.__module__ == module.__name__:
-                    atheris.instrument_func(member)
-    atheris.Setup(sys.argv, check, custom_mutator=mutate)
-    atheris.Fuzz()
+    fuzz(check, [rtp, rtcp, clock], TOKENS)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ Fuzzes the RTSP parser: any bytes in any split give the same events as in one pi
 Run ``python fuzz/fuzz_rtsp_messages.py -max_total_time=600``; the arguments are libFuzzer's. Needs atheris.
 """
 
-import random
-import sys
-from types import FunctionType
+from harness import fuzz
 
 from realtime_tw.errors import ProtocolError
 from realtime_tw.rtsp import messages, parser
@@ -85,23 +83,7 @@ def check(data: bytes) -> None:
 
 
 def main() -> None:
-    import atheris
-
-    def mutate(data: bytes, most: int, seed: int) -> bytes:
-        choice = random.Random(seed)
-        if choice.random() < 0.5:
-            at = choice.randint(0, len(data))
-            data = data[:at] + choice.choice(TOKENS) + data[choice.randint(at, min(at + 8, len(data))) :]
-        else:
-            data = atheris.Mutate(data, len(data))
-        return data[:most]
-
-    for owner in (messages, parser, RTSPParser):
-        for member in vars(owner).values():
-            if isinstance(member, FunctionType) and member.__module__ in (messages.__name__, parser.__name__):
-                atheris.instrument_func(member)
-    atheris.Setup(sys.argv, check, custom_mutator=mutate)
-    atheris.Fuzz()
+    fuzz(check, [messages, parser], TOKENS)
 
 
 if __name__ == "__main__":

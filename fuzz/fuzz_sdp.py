@@ -4,9 +4,7 @@ Fuzzes the SDP parser: no error but our own, bounded results, and what is writte
 Run ``python fuzz/fuzz_sdp.py -max_total_time=600``; the arguments are libFuzzer's. Needs atheris.
 """
 
-import random
-import sys
-from types import FunctionType
+from harness import fuzz
 
 from realtime_tw.errors import ProtocolError
 from realtime_tw.rtsp import sdp
@@ -64,22 +62,7 @@ def check(data: bytes) -> None:
 
 
 def main() -> None:
-    import atheris
-
-    def mutate(data: bytes, most: int, seed: int) -> bytes:
-        choice = random.Random(seed)
-        if choice.random() < 0.5:
-            at = choice.randint(0, len(data))
-            data = data[:at] + choice.choice(TOKENS) + data[choice.randint(at, min(at + 8, len(data))) :]
-        else:
-            data = atheris.Mutate(data, len(data))
-        return data[:most]
-
-    for member in vars(sdp).values():
-        if isinstance(member, FunctionType) and member.__module__ == sdp.__name__:
-            atheris.instrument_func(member)
-    atheris.Setup(sys.argv, check, custom_mutator=mutate)
-    atheris.Fuzz()
+    fuzz(check, [sdp], TOKENS)
 
 
 if __name__ == "__main__":

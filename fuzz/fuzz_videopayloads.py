@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import gettempdir
-from types import FunctionType
+
+from harness import instrument
 
 from realtime_tw.codec import bits, jpeg, png, vp8, vp9
 from realtime_tw.errors import ProtocolError
@@ -158,12 +159,7 @@ def main() -> None:
 
     for module in (jpegPackets, pngPackets, vp8Packets, vp9Packets):
         vars(module)["MAX_FRAME"] = LIMIT
-    for module in MODULES:
-        owners: list[object] = [value for value in vars(module).values() if isinstance(value, type)]
-        for owner in (module, *owners):
-            for member in list(vars(owner).values()):
-                if isinstance(member, FunctionType) and member.__module__ == module.__name__:
-                    atheris.instrument_func(member)
+    instrument(MODULES)
     # Kept, so that the next run begins with what this one has found.
     folder = Path(gettempdir(), "fuzz_videopayloads")
     folder.mkdir(exist_ok=True)

@@ -176,7 +176,8 @@ def _media(line: str, own: list[tuple[str, str]]) -> Media:
         encodingName, clockRate, channels = _encoding(maps[payloadType][0], kind)
     elif payloadType in STATIC_TYPES:
         encodingName, clockRate, channels = STATIC_TYPES[payloadType]
-        channels = channels if kind == "audio" else 0
+        # As an rtpmap would have it.
+        channels = 0 if kind != "audio" or encodingName == "MPA" else max(channels, 1)
     fmtp: dict[str, str] = {}
     for text in parameters.get(payloadType, ()):
         _addParameters(text, fmtp)

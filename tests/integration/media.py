@@ -53,6 +53,7 @@ RECIPES: dict[str, Sequence[str]] = {
     "vorbis.mkv": (*_AUDIO, "-c:a", "libvorbis", "-ac", "2"),
     "vp8-vorbis.webm": (*_VIDEO, *_AUDIO, *_VP8, "-c:a", "libvorbis", "-ar", "44100", "-ac", "2"),
     "jpeg.mkv": (*_VIDEO, *_JPEG, "-pix_fmt", "yuvj420p"),
+    "png.mkv": (*_VIDEO, "-c:v", "png", "-pix_fmt", "rgb24"),
     "pcmu.mkv": (*_AUDIO, "-c:a", "pcm_mulaw", "-ar", "8000", "-ac", "1"),
     "pcma.wav": (*_AUDIO, "-c:a", "pcm_alaw", "-ar", "8000", "-ac", "1"),
     "mp3.mkv": (*_AUDIO, "-c:a", "libmp3lame", "-ac", "2"),
@@ -334,11 +335,17 @@ class Listener:
         self._subscription.__exit__(kind, error, traceback)
 
     def recording(
-        self, enough: Callable[[Recording], Any] = lambda recording: recording.ended, patience: float = PATIENCE
+        self,
+        enough: Callable[[Recording], Any] = lambda recording: recording.ended,
+        begun: Recording | None = None,
     ) -> Recording:
-        """Take messages until there are enough."""
-        deadline = time.monotonic() + patience
-        recording = Recording()
+        """
+        Take messages until there are enough.
+
+        :param begun: a recording to be continued.
+        """
+        deadline = time.monotonic() + PATIENCE
+        recording = begun or Recording()
         while not enough(recording):
             assert time.monotonic() < deadline, f"waited in vain, with {len(recording.order)} frames: {recording}"
             recording.add(self._subscription.payload())

@@ -1,9 +1,9 @@
 """
 What RTSP publishers send arrives frame by frame as it is in their files: number, order, bytes, keyframes, times.
 
-Each codec, by ffmpeg and by GStreamer, with what is in the file copied and not coded anew. Not here, because the sender
-has no payloader for it: PNG (neither), AV1 (neither), 4:4:4 and progressive JPEG (RFC 2435 cannot say them). Left out
-because nobody publishes so: A-law and L16 in anything but the container that it is tested with.
+Each codec, by ffmpeg and by GStreamer, with what is in the file copied and not coded anew. What is not here has no
+payloader in that sender: PNG in both, for which there is a sender of the test's own; AV1 in both; H264 of packetization
+mode 0 and AAC of RFC 3640 in GStreamer, unless a program takes its sink apart.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ import pytest
 
 from realtime_tw.media import Codec, Frame, Kind, Track
 from tests.integration.media import Elementary, Library, Listener, Packet, Recording, Senders, retained, url
+from tests.integration.rtspclient import SDP, Publisher
 from tests.integration.support import Redis, Server, ServerFactory, until
 
 #: Seconds that a packet's time may be off. Matroska's are rounded to a millisecond, and so is what senders make of them.
@@ -31,6 +32,7 @@ CODECS = {
     "vorbis": Codec.VORBIS,
     "mp3": Codec.MP3,
     "mjpeg": Codec.JPEG,
+    "png": Codec.PNG,
     "pcm_mulaw": Codec.PCMU,
     "pcm_alaw": Codec.PCMA,
     "pcm_s16be": Codec.L16,
@@ -207,6 +209,21 @@ def test_framesAreThoseOfTheFile(
         recording = listener.recording()
     until(lambda: retained(sharedRedis, channel) is None, "the retained description to vanish")
     check(recording, library.streams(case.name), case)
+
+
+def test_pngImagesAreThoseOfTheFile(server: Server, sharedRedis: Redis, library: Library) -> None:
+    # The draft: a file cut into packets of one time, the last of them with the marker.
+    description = SDP.replace(b"m=audio 0 RTP/AVP 0", b"m=video 0 RTP/AVP 96\r\na=rtpmap:96 PNG/90000")
+    streams = library.streams("png.mkv")
+    with Listener(sharedRedis, "png") as listener, Publisher(server.port, "/png") as publisher:
+        publisher.record(description)
+        for packet in streams[0].packets:
+            data, time = packet.data, round(packet.time * 90000)
+            for at in range(0, len(data), 1400):
+                publisher.send(data[at : at + 1400], 0, 96, at + 1400 >= len(data), time)
+        assert publisher.ask("TEARDOWN", Session=publisher.session).status == 200
+        recording = listener.recording()
+    check(recording, streams, Ffmpeg("png.mkv"))
 
 
 def check(recording: Recording, streams: list[Elementary], case: Ffmpeg | GStreamer) -> None:

@@ -108,6 +108,10 @@ class EncodingTests(SynchronousTestCase):
         self.assertEqual(openMedia(media, 2)[0], Track(2, Kind.VIDEO, Codec.RTP, DEFAULT_CLOCK, name="99/100"))
         self.assertEqual(rawTrack(media, 2), openMedia(media, 2)[0])
 
+    def test_withoutAClockNothingCanBeTimed(self) -> None:
+        media = Media("video", formats=(96,), payloadType=96, encodingName="VP8")
+        self.assertEqual(openMedia(media, 1)[0], Track(1, Kind.VIDEO, Codec.RTP, DEFAULT_CLOCK, name="VP8"))
+
     def test_parametersThatCannotBeUsed(self) -> None:
         for kind, encoding, fmtp in (
             ("audio", "MPEG4-GENERIC/48000/2", "mode=AAC-hbr;config=zz"),
@@ -195,6 +199,12 @@ class ParameterTests(SynchronousTestCase):
         track, _ = opened("audio", "MPEG4-GENERIC/44100/2", fmtp)
         self.assertEqual((track.config, track.sampleRate, track.channels), (b"\x12\x10", 44100, 2))
 
+    def test_unitsOfAACFollowByTheClockOfTheDescription(self) -> None:
+        for rate, ticks in ((44100, 1024), (90000, 1024 * 90000 // 44100)):
+            _, depacketizer = opened("audio", f"MPEG4-GENERIC/{rate}/2", "mode=AAC-hbr;config=1210")
+            units = depacketizer.receive(b"\0\x20\0\x10\0\x10abcd", 7, True, False)
+            self.assertEqual([unit.time - 7 for unit in units], [0, ticks])
+
     def test_aacWithoutConfig(self) -> None:
         for fmtp in ("", "mode=AAC-hbr", "mode=aac-lbr", "sizelength=13;indexlength=3;indexdeltalength=3"):
             track, depacketizer = opened("audio", "MPEG4-GENERIC/48000/2", fmtp)
@@ -221,6 +231,10 @@ class ParameterTests(SynchronousTestCase):
         self.assertEqual((track.sampleRate, track.channels), (44100, 2))
         track, _ = opened("audio", "PCMU/8000")
         self.assertEqual((track.sampleRate, track.channels), (8000, 1))
+        for encoding, size in (("L16/44100/2", 4), ("L16/44100", 2), ("PCMA/8000/2", 2), ("PCMU/8000", 1)):
+            _, depacketizer = opened("audio", encoding)
+            self.assertEqual(len(depacketizer.receive(bytes(size * 3), 0, True, False)), 1)
+            self.assertEqual(len(depacketizer.receive(bytes(size * 3 + 1), 0, True, False)), int(size == 1))
 
 
 class DescriptionTests(SynchronousTestCase):

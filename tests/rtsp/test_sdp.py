@@ -163,7 +163,8 @@ class QuirkTests(SynchronousTestCase):
             (32, ("MPV", 90000, 0)),
             (33, ("MP2T", 90000, 0)),
         ):
-            media = one(b"m=audio 0 RTP/AVP %d\r\n" % number)
+            kind = b"video" if number > 25 else b"audio"
+            media = one(b"m=%b 0 RTP/AVP %d\r\n" % (kind, number))
             self.assertEqual((media.encodingName, media.clockRate, media.channels), expected)
 
     def test_anRtpmapOverridesAStaticType(self) -> None:
@@ -215,6 +216,12 @@ class QuirkTests(SynchronousTestCase):
         self.assertEqual((media.kind, media.protocol), ("audi\xa0o", "RTP/\x85AVP"))
         self.assertEqual((media.encodingName, media.fmtp), ("L\xa016", {"a": "\xa0b\x85"}))
         self.assertEqual(parseSDP(encodeSDP(description)), description)
+
+    def test_aStaticTypeInAMediumOfAnotherKind(self) -> None:
+        # Found by fuzzing: came back from a description of ours with another number of channels.
+        for text in (b"v=0\nm=audio 0 RTP/AVP 33\n", b"v=0\nm=video 0 RTP/AVP 0\n", b"v=0\nm=audio 0 RTP/AVP 14\n"):
+            description = parseSDP(text)
+            self.assertEqual(parseSDP(encodeSDP(description)), description)
 
     def test_unknownLinesMeanNothing(self) -> None:
         media = one(b"m=video 0 RTP/AVP 26\r\nz=1\r\nfoo\r\n=\r\nX=a\r\nb=\r\na=control:c\r\n")

@@ -191,10 +191,11 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(video.timeline.epoch, (ANNOUNCED - 1) * 1000)
 
     def test_theFirstPacketCountsAndNotTheFirstFrame(self) -> None:
-        taken = stream(VP8)
-        taken.receive(rtp(1, 0, KEYFRAME[:8], marker=False), ANNOUNCED)
-        (frame,) = taken.receive(rtp(2, 0, b"\0" + KEYFRAME[8:]), ANNOUNCED + 3)
-        self.assertEqual(frame.pts, 90000)
+        video, sound = streams(VP8, OPUS)
+        video.receive(rtp(1, 0, KEYFRAME[:8], marker=False), ANNOUNCED)
+        (noise,) = sound.receive(rtp(1, 0, b"\xfcx", 97), ANNOUNCED + 1)
+        (picture,) = video.receive(rtp(2, 0, b"\0" + KEYFRAME[8:]), ANNOUNCED + 3)
+        self.assertEqual((picture.pts, noise.pts), (90000, 96000))
 
     def test_reportsBeforeTheFirstPacketsAlign(self) -> None:
         video, sound = streams(VP8, OPUS)
@@ -225,10 +226,13 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(taken.timeline.epoch, (ANNOUNCED - 41) * 1000)
 
     def test_aSenderWithoutAClock(self) -> None:
-        taken = stream(VP8)
-        taken.control(senderReport(0, 0), ANNOUNCED)
-        taken.receive(rtp(1, 0, KEYFRAME), ANNOUNCED)
-        self.assertEqual(taken.timeline.epoch, (ANNOUNCED - 1) * 1000)
+        video, sound = streams(VP8, OPUS)
+        for taken in (video, sound):
+            taken.control(senderReport(0, 0), ANNOUNCED)
+        (picture,) = video.receive(rtp(1, 0, KEYFRAME), ANNOUNCED)
+        (noise,) = sound.receive(rtp(1, 4800, b"\xfcx", 97), ANNOUNCED)
+        self.assertEqual((picture.pts, noise.pts), (90000, 48000))
+        self.assertEqual(video.timeline.epoch, (ANNOUNCED - 1) * 1000)
 
     def test_reportsOfOthersMeanNothing(self) -> None:
         taken = stream(VP8)
@@ -256,12 +260,14 @@ class TimeTests(SynchronousTestCase):
         for taken, packet in ((video, rtp(1, 0, KEYFRAME)), (sound, rtp(1, 0, b"abcd", 0))):
             taken.control(senderReport(ANNOUNCED, 0), ANNOUNCED)
             taken.receive(packet, ANNOUNCED)
-        # With a clock that is two seconds off: not to be compared with what the first source said.
-        play(sound, [rtp(number, 9 * 8000 + number * 160, b"abcd", 0, source=7) for number in (7, 8)], ANNOUNCED + 5)
-        sound.control(senderReport(ANNOUNCED + 5, 9 * 8000 + 8 * 160, 7), ANNOUNCED + 5)
-        frames = play(sound, [rtp(9, 9 * 8000 + 9 * 160, b"abcd", 0, source=7)], ANNOUNCED + 5.02)
-        self.assertEqual(len(frames), 1)
-        self.assertTrue(abs(frames[0].pts - 8000 * 6) < 1000)
+        # Another one of five seconds later, which was two seconds on its way, and whose times are far from those before.
+        first = 72000
+        packets = [rtp(number, first + number * 1600, b"abcd", 0, source=7) for number in range(2500)]
+        (frame, *_) = play(sound, packets[:2], ANNOUNCED + 7)
+        self.assertEqual(frame.pts, 8000 + 56000)
+        sound.control(senderReport(ANNOUNCED + 5, first, 7), ANNOUNCED + 7)
+        frames = play(sound, packets[2:], ANNOUNCED + 7)
+        self.assertEqual(frames[-1].pts, 8000 + 40000 + 2499 * 1600)
 
 
 class EndTests(SynchronousTestCase):
