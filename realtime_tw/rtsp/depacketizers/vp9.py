@@ -176,11 +176,10 @@ class VP9Depacketizer:
             self._endFrame()
         frames = self._frames
         try:
-            headers = [parseFrameHeader(frame) for frame in frames]
-            if len(frames) == 1:
-                data = frames[0]
-            else:
-                data = joinSuperframe([part for frame in frames for part in splitSuperframe(frame)])
+            # What ends like an index of frames is one, and may leave nothing of a frame that looked whole.
+            parts = [part for frame in frames for part in splitSuperframe(frame)]
+            headers = [parseFrameHeader(part) for part in parts]
+            data = frames[0] if len(frames) == 1 else joinSuperframe(parts)
         except ProtocolError:
             self._giveUp()
             return NOTHING

@@ -249,6 +249,12 @@ class VP9DepacketizerTests(SynchronousTestCase):
         for time in (1, 2):
             self.assertEqual(len(deliver(self.receiver, vp9Packets(frames[:1], time, 1400))), 1)
 
+    def test_whatEndsLikeAnIndexThatLeavesNothingOfTheFrame(self) -> None:
+        # Found by fuzzing: such frames were joined to one that no decoder could begin with.
+        depacketizer = VP9Depacketizer()
+        self.assertEqual(list(depacketizer.receive(b"\x0c" + KEY + b"\xc0\x02\xc0", 0, True, False)), [])
+        self.assertEqual(depacketizer.discarded, 1)
+
     @given(st.lists(pictures, max_size=6))
     def test_roundTrip(self, parts: list[Part]) -> None:
         made = stream(parts)
