@@ -28,6 +28,9 @@ from realtime_tw.web.backlog import Backlog
 _PREFIX = struct.Struct(">BQ")
 
 
+#: The last port of UDP: above it there is none for RTCP.
+MAX_PORT = 65535
+
 #: Milliseconds by which a sender's own clock must differ from what was described before it is described anew.
 EPOCH_STEP = 20
 
@@ -304,13 +307,18 @@ class ForwardingOutput:
         self._reactor = reactor
         self._targets = targets
         self._rtcp = rtcp
-        self._port: Any = None
+        # For addresses of IPv4, and of IPv6.
+        self._ports: dict[bool, Any] = {}
         self._addresses: dict[Stream, tuple[str, int]] = {}
         self._publisher: Publisher | None = None
 
     def open(self, publisher: Publisher, streams: Sequence[Stream]) -> None:
         self._publisher = publisher
         for stream, (host, port) in zip(streams, self._targets, strict=False):
+            if _isIPv6(host):
+                # The reactor's names are those of IPv4.
+                self._resolved(host, stream, port)
+                continue
             self._reactor.resolve(host).addCallbacks(
                 self._resolved, self._unknown, callbackArgs=(stream, port), errbackArgs=(host,)
             )
@@ -324,8 +332,10 @@ class ForwardingOutput:
             self._publisher.failed("the address to forward to is unknown")
 
     def begin(self, streams: Sequence[Stream]) -> None:
-        if self._port is None:
-            self._port = self._reactor.listenUDP(0, DatagramProtocol())
+        if not self._ports:
+            self._ports[False] = self._reactor.listenUDP(0, DatagramProtocol())
+            if any(_isIPv6(host) for host, _ in self._targets):
+                self._ports[True] = self._reactor.listenUDP(0, DatagramProtocol(), "::")
 
     def wantsPackets(self, stream: Stream) -> bool:
         return True
@@ -337,20 +347,24 @@ class ForwardingOutput:
 
     def control(self, stream: Stream, packet: bytes) -> None:
         address = self._addresses.get(stream)
-        if self._rtcp and address is not None:
+        if self._rtcp and address is not None and address[1] < MAX_PORT:
             self._send((address[0], address[1] + 1), packet)
 
     def _send(self, address: tuple[str, int] | None, packet: bytes) -> None:
-        if address is None or self._port is None or not packet:
+        if address is None or not self._ports or not packet:
             return
         try:
-            self._port.write(packet, address)
+            self._ports[_isIPv6(address[0])].write(packet, address)
         except OSError:
             # Larger than a datagram may be, or nobody listens: UDP promises nothing.
             return
 
     def close(self) -> None:
         self._publisher = None
-        port, self._port = self._port, None
-        if port is not None:
+        ports, self._ports = self._ports, {}
+        for port in ports.values():
             port.stopListening()
+
+
+def _isIPv6(host: str) -> bool:
+    return ":" in host

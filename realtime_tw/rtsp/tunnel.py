@@ -74,8 +74,8 @@ class RTSPTunnelResource(Resource):
         if tunnel is None:
             request.refuse(NOT_FOUND, b"there is no such tunnel")
             return None
-        # The length that clients give is made up: the body lasts as long as the tunnel.
-        request.bodyUnframed = True
+        # The length that clients give is made up: the body lasts as long as the tunnel. Chunks say when it ends.
+        request.bodyUnframed = not request.bodyChunked
         return _Inward(request, tunnel)
 
 
@@ -93,6 +93,13 @@ class TunnelledConnection(RTSPConnection):
         previous, self._inward = self._inward, inward
         if previous is not None:
             previous.end()
+        if self._paused:
+            inward.request.pauseBody()
+
+    def detach(self, inward: "_Inward") -> None:
+        """That POST is over; another may come."""
+        if self._inward is inward:
+            self._inward = None
 
     def pause(self) -> None:
         self._paused = True
@@ -162,15 +169,22 @@ class _Inward:
         self.end()
 
     def connectionLost(self, reason: Failure) -> None:
-        self._tunnel = None
+        self._leave()
 
     def end(self) -> None:
         """No more is taken from it."""
-        if self._tunnel is None:
-            return
-        self._tunnel = None
         request = self.request
-        if getattr(request, "channel", None) is not None:
+        if self._leave() and getattr(request, "channel", None) is not None:
             request.setHeader(b"Content-Length", b"0")
             request.finish()
-            request.loseConnection()
+            # It has left its connection by now when its body had come to an end.
+            if getattr(request, "channel", None) is not None:
+                request.loseConnection()
+
+    def _leave(self) -> bool:
+        """Whether it was still part of the tunnel."""
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is None:
+            return False
+        tunnel.detach(self)
+        return True

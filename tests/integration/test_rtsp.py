@@ -101,7 +101,7 @@ def site(
         f"^/reports interleaved:targets={targets},rtcp=1",
         r"^/view/(\w+)$ stream:$1",
         "^/events$ sse:subscribe=news",
-        "^/publish$ publish:news",
+        r"^/publish/(\w+)$ publish:$1",
         arguments=["--listen", certificate.endpoint(secure)],
     )
     yield Site(server, secure)
@@ -147,7 +147,7 @@ def test_framesReachAnotherProcessFromThePortThatServesHTTP(
         tracks = described(shared, "first")
         assert [track.codec for track in tracks.tracks] == [Codec.H264, Codec.AAC]
         # While it publishes, the same port serves everybody else.
-        assert site.server.request("POST", "/publish", b"hello").status == 200
+        assert site.server.request("POST", "/publish/news", b"hello").status == 200
         events.readUntil(b"data: hello\n\n")
         assert sender.process.poll() is None
         with other.stream("/cam") as newcomer:
@@ -406,12 +406,11 @@ def test_requestsKeepASilentPublisherAliveAndReportsAreSent(site: Site) -> None:
         publisher.record()
         publisher.send()
         began = time.monotonic()
-        while not publisher.reports:
-            # The first report comes after five seconds, and silence would have been closed after two.
+        # The first report comes after 2.5 to 7.5 seconds; silence would have been closed after two.
+        while not publisher.reports or time.monotonic() - began < 3.5:
             assert time.monotonic() - began < PATIENCE
             assert publisher.ask("GET_PARAMETER", Session=publisher.session).status == 200
             time.sleep(0.5)
-        assert time.monotonic() - began > 4
         channel, report = publisher.reports[0]
         # RR, of one source: the publisher's, of which nothing was lost.
         assert (channel, report[0] & 31, report[1]) == (1, 1, 201)
@@ -431,9 +430,9 @@ def test_aPublisherThatIsFasterThanRedisWaits(
         before = server.memory()
         redis.suspend()
         try:
-            time.sleep(1)
-            # Without a bound this would be hundreds of megabytes.
-            assert server.memory() - before < 30_000_000
+            time.sleep(1.5)
+            # 256 KiB may wait. Without a bound it would be 25 MB by now.
+            assert server.memory() - before < 8_000_000
         finally:
             redis.resume()
         # It goes on where it was.
@@ -483,8 +482,9 @@ def test_demuxersOfUwsgiRealtime(site: Site, shared: Redis, library: Library, se
         senders.ffmpeg(library.file("h264-bframes.mp4"), target, paced=False) as sender,
     ):
         sender.finish()
-        shared.publish("web", b"")
-        tracks = prefixed([*iter(subscription.payload, b"")])
+        # On the connection to Redis on which the server has published the frames.
+        assert site.server.request("POST", "/publish/web", b"end").status == 200
+        tracks = prefixed([*iter(subscription.payload, b"end")])
     assert retained(shared, "web") is None
     assert sorted(tracks) == [0, 2]
     video, audio = tracks[0], tracks[2]
@@ -500,18 +500,7 @@ def test_demuxersOfUwsgiRealtime(site: Site, shared: Redis, library: Library, se
 
 def probe(form: str, entries: str, frames: list[tuple[int, bytes]]) -> str:
     """What ffprobe finds in a bare stream that it decodes."""
-    words = [
-        "-v",
-        "error",
-        "-f",
-        form,
-        "-count_frames",
-        "-show_entries",
-        f"stream={entries}",
-        "-of",
-        "csv=p=0",
-        "pipe:",
-    ]
+    words = f"-v error -f {form} -count_frames -show_entries stream={entries} -of csv=p=0 pipe:".split()
     return run("ffprobe", *words, data=b"".join(data for _, data in frames)).decode().strip()
 
 
@@ -525,8 +514,8 @@ def test_withoutDemuxerRTPIsPublished(
         senders.ffmpeg(library.file("h264.mp4"), url(site.port, f"/{path}/{path}"), paced=False) as sender,
     ):
         sender.finish()
-        shared.publish(path, b"")
-        while packet := subscription.payload():
+        assert site.server.request("POST", f"/publish/{path}", b"end").status == 200
+        for packet in iter(subscription.payload, b"end"):
             found.setdefault(packet[1] & 127, []).append(packet)
     assert found.keys() == kinds
     for packets in found.values():

@@ -205,7 +205,9 @@ class RefusalTests(TunnelCase):
 
     def test_postWithoutABody(self) -> None:
         self.connect(GET)
-        self.refused(head("POST", Content_Length="0"), 400)
+        for cookie in ("c1", "c2"):
+            self.refused(head("POST", cookie, Content_Length="0", Accept=MEDIA_TYPE.decode()), 400)
+        self.assertEqual(list(self.tunnels), [b"c1"])
 
     def test_getWithoutAccept(self) -> None:
         self.refused(head(), 400)
@@ -259,6 +261,9 @@ class PauseTests(TunnelCase):
         self.assertTrue(outward.connected)
         self.output.publisher.resume()
         self.assertEqual(inward.producerState, "producing")
+        # What it has said meanwhile is only read now.
+        self.clock.pump([1] * (int(TIMEOUT) - 10))
+        self.assertFalse(outward.disconnecting)
         self.assertIn(b" 200 OK", self.ask(outward, inward, request("GET_PARAMETER")))
 
     def test_withoutAPost(self) -> None:
@@ -294,9 +299,9 @@ class EndTests(TunnelCase):
         self.assertEqual(self.tunnels, {})
         # The POST is answered, and its connection is not kept.
         self.assertTrue(inward.value().startswith(b"HTTP/1.0 200 "), inward.value())
+        self.assertTrue(inward.disconnecting)
         self.web.send(encoded(request("OPTIONS")), inward)
         self.web.clock.advance(LINGER_SECONDS)
-        self.assertTrue(inward.disconnecting)
 
     def test_thePostIsLost(self) -> None:
         outward, inward = self.record()
@@ -319,6 +324,9 @@ class EndTests(TunnelCase):
         self.assertIn(b"CSeq: 78\r\n", self.ask(outward, another, request("GET_PARAMETER", CSeq="78")))
         self.web.lose(inward)
         self.assertIn(b"CSeq: 79\r\n", self.ask(outward, another, request("GET_PARAMETER", CSeq="79")))
+        self.output.publisher.pause()
+        self.assertEqual(another.producerState, "paused")
+        self.output.publisher.resume()
 
     def test_aBodyThatEndsLeavesTheTunnel(self) -> None:
         post = head("POST", Transfer_Encoding="chunked").replace(b"HTTP/1.0", b"HTTP/1.1")
