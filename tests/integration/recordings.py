@@ -1,6 +1,6 @@
 """
-Real RTP for simulations: what ffmpeg's and GStreamer's payloaders send for short test signals, in small packets, so that
-frames are divided; and a sender of PNG, for which neither has one.
+Real RTP for simulations: what ffmpeg's and GStreamer's payloaders send for short test signals, in small packets, so
+that frames are divided; and a sender of PNG, for which neither has one.
 """
 
 import re
@@ -78,7 +78,9 @@ RECIPES = (
     Recipe("hevc", Codec.HEVC, f"{_VIDEO} -frames:v 60 {_X265}:bframes=2:open-gop=0:aud=1:repeat-headers=1", 60),
     # Keyframes are followed by pictures that are shown before them.
     Recipe("hevc-open", Codec.HEVC, f"{_VIDEO} -frames:v 60 {_X265}:bframes=2:aud=1:repeat-headers=1", 60),
-    Recipe("hevc-bare", Codec.HEVC, f"{_VIDEO} -frames:v 60 {_X265}:bframes=0 -flags +global_header", 60, delimited=False),
+    Recipe(
+        "hevc-bare", Codec.HEVC, f"{_VIDEO} -frames:v 60 {_X265}:bframes=0 -flags +global_header", 60, delimited=False
+    ),
     Recipe(
         "hevc-slices",
         Codec.HEVC,
@@ -88,7 +90,9 @@ RECIPES = (
     ),
     Recipe("hevc-gstreamer", Codec.HEVC, f"{_TESTPICTURE} ! {_X265ENC} ! rtph265pay {_PAY} config-interval=-1", 60),
     Recipe("vp8", Codec.VP8, f"{_VIDEO} -frames:v 60 -c:v libvpx {_VPX}", 60),
-    Recipe("vp8-gstreamer", Codec.VP8, f"{_TESTPICTURE} ! vp8enc {_VPENC} ! rtpvp8pay {_PAY} picture-id-mode=15-bit", 60),
+    Recipe(
+        "vp8-gstreamer", Codec.VP8, f"{_TESTPICTURE} ! vp8enc {_VPENC} ! rtpvp8pay {_PAY} picture-id-mode=15-bit", 60
+    ),
     Recipe("vp9", Codec.VP9, f"{_VIDEO} -frames:v 60 -c:v libvpx-vp9 {_VPX} -strict experimental", 60),
     Recipe("vp9-gstreamer", Codec.VP9, f"{_TESTPICTURE} ! vp9enc {_VPENC} ! rtpvp9pay {_PAY}", 60),
     Recipe("aac", Codec.AAC, f"{_AUDIO} -c:a aac -ac 2 -b:a 192k"),

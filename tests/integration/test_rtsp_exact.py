@@ -297,7 +297,8 @@ def checkTimes(track: Track, frames: list[Frame], times: list[Fraction], case: C
     offsets = [Fraction(frame.pts, track.clockRate) - time for frame, time in zip(frames, times, strict=True)]
     off = (max(offsets) - min(offsets) - case.moved) / 2
     assert off <= case.tolerance, f"{track.codec}: times off by {float(off)}: {[float(each) for each in offsets]}"
-    assert all(abs(one - other) <= 2 * case.tolerance for one, other in pairwise(offsets))
+    # From frame to frame.
+    assert all(abs(one - other) <= max(2 * case.tolerance, TOLERANCE) for one, other in pairwise(offsets)), offsets
     assert all(frame.dts <= frame.pts for frame in frames)
     assert all(frame.dts < following.dts for frame, following in pairwise(frames))
     if times == sorted(times):

@@ -57,14 +57,19 @@ def basic(credentials: str) -> str:
     return "Basic " + b64encode(credentials.encode()).decode()
 
 
+class SecureTransport(PausableTransport):
+    """As after the handshake of TLS."""
+
+    TLS = True
+
+
 class Client:
     """An RTSP client of some rules."""
 
     def __init__(self, resource: RoutingResource, secure: bool = False) -> None:
         address = IPv4Address("TCP", "192.0.2.1", 1000)
-        self.transport: Any = PausableTransport(peerAddress=address, hostAddress=address)
-        if secure:
-            self.transport.TLS = True
+        kind = SecureTransport if secure else PausableTransport
+        self.transport = kind(peerAddress=address, hostAddress=address)
         assert resource.rtsp is not None
         self._protocol: Any = resource.rtsp.buildProtocol(address)
         self._protocol.makeConnection(self.transport)

@@ -1,4 +1,4 @@
-"""From media of a description to tracks and depacketizers: every encoding name, static types, what is unknown or wrong."""
+"""From media of a description to tracks and depacketizers: every encoding name, static types, the unknown and wrong."""
 
 from base64 import b64encode
 
@@ -114,6 +114,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_parametersThatCannotBeUsed(self) -> None:
         for kind, encoding, fmtp in (
+            ("video", "H264/90000", "packetization-mode=2"),
             ("audio", "MPEG4-GENERIC/48000/2", "mode=AAC-hbr;config=zz"),
             ("audio", "MPEG4-GENERIC/48000/2", "mode=AAC-hbr;sizelength=999"),
             ("audio", "MP4A-LATM/48000/2", "cpresent=0"),

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterable
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,7 +128,7 @@ class FrameTests(SynchronousTestCase):
         frames = play(taken, packets)
         self.assertEqual([(frame.pts - 90000) // 3600 for frame in frames], list(order))
         self.assertTrue(all(frame.dts <= frame.pts for frame in frames))
-        steps = [later.dts - frame.dts for frame, later in zip(frames, frames[1:], strict=False)]
+        steps = [later.dts - frame.dts for frame, later in pairwise(frames)]
         self.assertEqual(steps, [3600] * 8)
 
     def test_withoutBFramesBothTimesAreEqual(self) -> None:
@@ -215,7 +216,7 @@ class TimeTests(SynchronousTestCase):
         video.control(senderReport(ANNOUNCED, 0), ANNOUNCED + 0.3)
         sound.control(senderReport(ANNOUNCED, 0, 2), ANNOUNCED + 0.3)
         frames = play(sound, [rtp(number, number * 160, b"abcd", 0, source=2) for number in range(2, 3000)])
-        steps = {later.pts - frame.pts for frame, later in zip(frames, frames[1:], strict=False)}
+        steps = {later.pts - frame.pts for frame, later in pairwise(frames)}
         self.assertEqual(steps, {159, 160})
         self.assertEqual(frames[-1].pts, 8000 + 2999 * 160)
 
@@ -260,7 +261,7 @@ class TimeTests(SynchronousTestCase):
         for taken, packet in ((video, rtp(1, 0, KEYFRAME)), (sound, rtp(1, 0, b"abcd", 0))):
             taken.control(senderReport(ANNOUNCED, 0), ANNOUNCED)
             taken.receive(packet, ANNOUNCED)
-        # Another one of five seconds later, which was two seconds on its way, and whose times are far from those before.
+        # Another one, of five seconds later, which was two seconds on its way; its times are far from those before.
         first = 72000
         packets = [rtp(number, first + number * 1600, b"abcd", 0, source=7) for number in range(2500)]
         (frame, *_) = play(sound, packets[:2], ANNOUNCED + 7)
