@@ -11,7 +11,9 @@ The RTSP server (RFC 2326): publishers announce, set up and record over one TCP 
 
 import random
 import re
+import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,18 +52,11 @@ CLOSE_TIMEOUT = 5.0
 #: Seconds between two looks at the time.
 TICK = 1.0
 
-METHODS = (
-    "OPTIONS",
-    "DESCRIBE",
-    "ANNOUNCE",
-    "SETUP",
-    "RECORD",
-    "PAUSE",
-    "TEARDOWN",
-    "GET_PARAMETER",
-    "SET_PARAMETER",
-)
-PUBLIC = ", ".join(METHODS)
+PUBLIC = "OPTIONS, DESCRIBE, ANNOUNCE, SETUP, RECORD, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER"
+METHODS = frozenset(PUBLIC.split(", "))
+
+#: Linux has it.
+QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 Pairs = list[tuple[str, str]]
 
@@ -219,6 +214,15 @@ class RTSPConnection(Protocol):
                 headers.append(("Content-Type", "text/plain; charset=utf-8"))
             self._log.debug("{method} {url}: {error}", method=request.method, url=request.url, error=refusal)
         self.sink.write(encodeResponse(status, headers, body))
+        if request.method == "RECORD" and status == 200:
+            self._acknowledgeAtOnce()
+
+    def _acknowledgeAtOnce(self) -> None:
+        # Once: GStreamer holds its second packet back until the first is acknowledged, which kernels put off for 40 ms,
+        # and by so much its tracks would seem to begin apart.
+        if isDirect(self.transport) and QUICKACK is not None:
+            with suppress(OSError):
+                self.transport.getHandle().setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
 
     def _respond(self, request: Request) -> Pairs:
         """Do what is asked. Returns the answer's headers."""
