@@ -243,7 +243,8 @@ def test_beginningAnywhere(request: pytest.FixtureRequest, recording: Recording)
         reason = "the slices of a keyframe, but for the first, are taken for a whole one"
         request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     if recipe.name == "latm":
-        pytest.skip("no packet of LATM says whether it begins something; its bytes may look like it")
+        reason = "no packet of LATM says whether it begins something; its bytes may look like it"
+        request.applymarker(pytest.mark.xfail(strict=False, reason=reason))
     # Not in the first picture: encoders put a message about themselves before it, without which it is as whole.
     starts = [group for group in groups[1:-6] if group.keyframe][:12]
     for group in starts:
